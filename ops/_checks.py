@@ -1,0 +1,75 @@
+"""What NumPy is too lenient about: axes, indices, mixed types. One place for each check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from ._budget import reserve_broadcast
+from ._typing import Array
+
+
+def axis_in(axis: int, rank: int) -> int:
+    """``axis`` counted from the front. Raises ValueError outside ``[-rank, rank)``.
+
+    >>> axis_in(-1, 3)
+    2
+    """
+    if not -rank <= axis < rank:
+        raise ValueError(f"axis {axis} does not exist in a tensor of rank {rank}")
+    return int(axis) % rank
+
+
+def axes_in(axes: Iterable[int], rank: int) -> tuple[int, ...]:
+    """Each of ``axes`` counted from the front. Raises ValueError for a repeated one.
+
+    >>> axes_in([-1, 0], 3)
+    (2, 0)
+    """
+    found = tuple(axis_in(int(axis), rank) for axis in axes)
+    if len(set(found)) != len(found):
+        raise ValueError(f"the axes {found} name one axis twice")
+    return found
+
+
+def indices_in(indices: Array, size: int) -> Array:
+    """``indices`` counted from the front. Raises IndexError for one outside ``[-size, size)``.
+
+    >>> indices_in(np.array([0, -1]), 4)
+    array([0, 3])
+    """
+    outside = (indices < -size) | (indices >= size)
+    if outside.any():
+        place = tuple(int(i) for i in np.argwhere(outside)[0])
+        raise IndexError(
+            f"index {int(indices[place])} at position {place} is outside an axis of size {size}"
+        )
+    return np.where(indices < 0, indices + size, indices)
+
+
+def same_type(*arrays: Array) -> None:
+    """Raise TypeError unless all arrays have one dtype: ONNX converts nothing on its own.
+
+    A broadcast that would exceed the run's budget raises OverBudgetError.
+    """
+    first = arrays[0].dtype
+    for array in arrays:
+        if array.dtype != first:
+            kinds = ", ".join(str(a.dtype) for a in arrays)
+            raise TypeError(f"the inputs must have one type, they have {kinds}; insert a Cast")
+    reserve_broadcast(*arrays)
+
+
+def scalar_int(value: Array) -> int:
+    """The integer in a tensor of one element. Raises ValueError if there are none or several."""
+    if np.size(value) != 1:
+        raise ValueError(f"expected one integer, got a tensor of shape {np.shape(value)}")
+    return int(np.asarray(value).reshape(()))
+
+
+def int_list(value: Array) -> list[int]:
+    """The integers of a 1-D (or one-element) tensor. Raises ValueError for other ranks."""
+    if np.ndim(value) > 1:
+        raise ValueError(f"expected a list of integers, got a tensor of shape {np.shape(value)}")
+    return [int(n) for n in np.asarray(value).reshape(-1)]

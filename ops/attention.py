@@ -1,0 +1,227 @@
+"""Scaled dot-product attention and rotary position embeddings, as the standard has them."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ._registry import op
+from ._typing import Array, dtype_of
+
+
+class Attention(NamedTuple):
+    """What Attention returns."""
+
+    y: Array
+    present_key: Array
+    present_value: Array
+    qk_matmul_output: Array
+
+
+@op("Attention", since=23, rounds=True)
+def attention(
+    q: Array,
+    k: Array,
+    v: Array,
+    attn_mask: Array | None = None,
+    past_key: Array | None = None,
+    past_value: Array | None = None,
+    nonpad_kv_seqlen: Array | None = None,
+    /,
+    *,
+    is_causal: int = 0,
+    kv_num_heads: int | None = None,
+    left_window_size: int = -1,
+    q_num_heads: int | None = None,
+    qk_matmul_output_mode: int = 0,
+    right_window_size: int = -1,
+    scale: float | None = None,
+    softcap: float = 0.0,
+    softmax_precision: int | None = None,
+) -> Attention:
+    """``softmax(scale * Q K' + mask) V`` for each head.
+
+    Q, K, V are (batch, heads, length, size), or (batch, length, heads * size) together with
+    ``q_num_heads`` and ``kv_num_heads``; each key head serves a run of adjacent query heads.
+    ``attn_mask`` is bool (True attends) or added to the scores; it broadcasts to (batch, heads,
+    queries, keys), missing keys being masked. Past keys and values are put in front. A query with
+    no key left gives zeros. ``qk_matmul_output`` is the product (mode 0), capped (1), masked (2),
+    or the probabilities (3). Raises ValueError for head counts that do not divide.
+
+    >>> one = np.ones((1, 1, 2, 4))
+    >>> attention(one, one, np.arange(8.0).reshape(1, 1, 2, 4), is_causal=1).y[0, 0]
+    array([[0., 1., 2., 3.],
+           [2., 3., 4., 5.]])
+
+    Spec: Attention-25 with the errata up to onnx 1.23; Vaswani et al. 2017.
+    """
+    queries, keys, values = (
+        split_heads(q, q_num_heads),
+        split_heads(k, kv_num_heads),
+        split_heads(v, kv_num_heads),
+    )
+    if past_key is not None and past_value is not None:
+        keys = np.concatenate([past_key, keys], axis=2)
+        values = np.concatenate([past_value, values], axis=2)
+    past = keys.shape[2] - k.shape[-2]
+    bias = _bias(
+        attn_mask, queries, keys.shape[2], past, nonpad_kv_seqlen,
+        causal=bool(is_causal), window=(left_window_size, right_window_size),
+    )  # fmt: skip
+    root = math.sqrt(1 / math.sqrt(queries.shape[-1]) if scale is None else scale)
+    groups = _group_size(queries, keys)
+    raw = (queries * root) @ (np.repeat(keys, groups, axis=1) * root).swapaxes(-1, -2)
+    capped = softcap * np.tanh(raw / softcap) if softcap else raw
+    masked = capped + bias
+    precise = np.dtype(masked.dtype if softmax_precision is None else dtype_of(softmax_precision))
+    probabilities = masked_softmax(masked.astype(np.promote_types(precise, masked.dtype)), bias)
+    probabilities = probabilities.astype(queries.dtype, copy=False)
+    y = probabilities @ np.repeat(values, groups, axis=1)
+    shown = (raw, capped, masked, probabilities)[qk_matmul_output_mode]
+    return Attention(merge_heads(y) if q.ndim == 3 else y, keys, values, shown)
+
+
+def split_heads(x: Array, heads: int | None) -> Array:
+    """(batch, length, heads * size) as (batch, heads, length, size); rank 4 stays as it is.
+
+    Raises ValueError if the number of heads is missing or does not divide the last dimension.
+
+    >>> split_heads(np.zeros((2, 5, 6)), 3).shape
+    (2, 3, 5, 2)
+    """
+    if x.ndim == 4:
+        return x
+    if x.ndim != 3 or not heads or x.shape[2] % heads:
+        raise ValueError(f"a tensor of shape {x.shape} cannot be split into {heads} heads")
+    return x.reshape(*x.shape[:2], heads, -1).swapaxes(1, 2)
+
+
+def merge_heads(x: Array) -> Array:
+    """(batch, heads, length, size) as (batch, length, heads * size).
+
+    >>> merge_heads(np.zeros((2, 3, 5, 2))).shape
+    (2, 5, 6)
+    """
+    batch, heads, length, size = x.shape
+    return x.swapaxes(1, 2).reshape(batch, length, heads * size)
+
+
+def masked_softmax(scores: Array, bias: Array) -> Array:
+    """The softmax over the last axis; zeros in a row whose ``bias`` masks everything with -inf.
+
+    >>> masked_softmax(np.array([[-np.inf, -np.inf]]), np.array([[-np.inf, -np.inf]]))
+    array([[0., 0.]])
+    """
+    dead = np.all(np.isneginf(bias), axis=-1, keepdims=True)
+    e = np.exp(scores - np.where(dead, 0, scores.max(axis=-1, keepdims=True, initial=-np.inf)))
+    return np.asarray(np.where(dead, 0, e / np.where(dead, 1, e.sum(axis=-1, keepdims=True))))
+
+
+def _group_size(queries: Array, keys: Array) -> int:
+    if queries.shape[1] % keys.shape[1]:
+        raise ValueError(
+            f"{queries.shape[1]} query heads cannot be shared among {keys.shape[1]} key heads"
+        )
+    return queries.shape[1] // keys.shape[1]
+
+
+def _bias(
+    mask: Array | None,
+    queries: Array,
+    total: int,
+    past: int,
+    lengths: Array | None,
+    *,
+    causal: bool,
+    window: tuple[int, int],
+) -> Array:
+    """What is added to the scores, broadcastable to (batch, heads, queries, keys)."""
+    dtype, rows = queries.dtype, queries.shape[2]
+    minus_inf = np.array(-np.inf, dtype)
+    bias = np.zeros((1, 1, rows, total), dtype)
+    if mask is not None:
+        added = np.where(mask, np.zeros((), dtype), minus_inf) if mask.dtype == bool else mask
+        missing = total - added.shape[-1]
+        if missing > 0:
+            widths = [(0, 0)] * (added.ndim - 1) + [(0, missing)]
+            added = np.pad(added, widths, constant_values=-np.inf)
+        bias = bias + added.astype(dtype, copy=False)
+    column = np.arange(total)
+    offset: Array = np.array([past])
+    if lengths is not None:
+        lengths = lengths.reshape(-1)
+        bias = np.where(column < lengths[:, None, None, None], bias, minus_inf)
+        offset = offset if past else lengths - rows
+    position = (offset[:, None] + np.arange(rows))[:, None, :, None]
+    left, right = window
+    seen = column <= position if causal else np.ones_like(column, bool)
+    if left >= 0:
+        seen = seen & (column >= position - left)
+    if right >= 0:
+        seen = seen & (column <= position + right)
+    return np.asarray(np.where(seen, bias, minus_inf))
+
+
+@op("RotaryEmbedding", since=23, rounds=True)
+def rotary_embedding(
+    x: Array,
+    cos_cache: Array,
+    sin_cache: Array,
+    position_ids: Array | None = None,
+    /,
+    *,
+    interleaved: int = 0,
+    num_heads: int | None = None,
+    rotary_embedding_dim: int = 0,
+) -> Array:
+    """``X`` with pairs of each head's numbers turned by the angle of their position.
+
+    X is (batch, heads, length, size) or (batch, length, heads * size) with ``num_heads``. The
+    caches are (positions, pairs) with int64 ``position_ids`` (batch, length), else (batch, length,
+    pairs). A pair is one number from each half, or two neighbours if ``interleaved``; numbers past
+    ``rotary_embedding_dim`` stay. Raises IndexError for a position outside the caches.
+
+    >>> turn = np.array([[[np.pi / 2]]])
+    >>> rotary_embedding(np.array([[[[1.0, 0.0]]]]), np.cos(turn), np.sin(turn)).round(9)
+    array([[[[0., 1.]]]])
+
+    Spec: RotaryEmbedding-23; Su et al. 2021.
+    """
+    heads = split_heads(x, num_heads)
+    if position_ids is not None:
+        outside = (position_ids < 0) | (position_ids >= len(cos_cache))
+        if outside.any():
+            raise IndexError(
+                f"position {position_ids[outside][0]} is outside a cache of {len(cos_cache)}"
+            )
+        cos_cache, sin_cache = cos_cache[position_ids], sin_cache[position_ids]
+    turned = rotate_pairs(
+        heads, cos_cache[:, None], sin_cache[:, None], rotary_embedding_dim, bool(interleaved)
+    )
+    return merge_heads(turned) if x.ndim == 3 else turned
+
+
+def rotate_pairs(x: Array, cos: Array, sin: Array, size: int, interleaved: bool) -> Array:
+    """Pairs of numbers on the last axis turned by angles; only the first ``size`` numbers (0: all).
+
+    >>> rotate_pairs(np.array([1.0, 0.0, 5.0]), np.array([0.0]), np.array([1.0]), 2, False)
+    array([0., 1., 5.])
+    """
+    size = size or x.shape[-1]
+    if cos.shape[-1] * 2 != size:
+        raise ValueError(
+            f"the caches hold {cos.shape[-1]} angles for {size} numbers, expected {size // 2}"
+        )
+    turned, rest = x[..., :size], x[..., size:]
+    pairs = (
+        turned.reshape(*turned.shape[:-1], -1, 2)
+        if interleaved
+        else (turned.reshape(*turned.shape[:-1], 2, -1).swapaxes(-1, -2))
+    )
+    first, second = pairs[..., 0], pairs[..., 1]
+    rotated = np.stack([first * cos - second * sin, first * sin + second * cos], axis=-1)
+    if not interleaved:
+        rotated = rotated.swapaxes(-1, -2)
+    return np.concatenate([rotated.reshape(turned.shape), rest], axis=-1)

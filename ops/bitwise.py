@@ -1,0 +1,94 @@
+"""Integers as bit patterns."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._checks import same_type
+from ._registry import op
+from ._typing import Array, dtype_of
+
+
+@op("BitShift", since=11)
+def bit_shift(x: Array, y: Array, /, *, direction: str) -> Array:
+    """``X`` shifted by ``Y`` bits, ``"LEFT"`` or ``"RIGHT"``.
+
+    A shift past the width gives 0 (or -1). Integers of one dtype; ValueError for another direction.
+
+    >>> bit_shift(np.array([16, 4], "uint8"), np.array([1, 9], "uint8"), direction="RIGHT")
+    array([8, 0], dtype=uint8)
+
+    Spec: BitShift-28.
+    """
+    same_type(x, y)
+    if direction not in ("LEFT", "RIGHT"):
+        raise ValueError(f"direction is LEFT or RIGHT, not {direction!r}")
+    return np.asarray(np.left_shift(x, y) if direction == "LEFT" else np.right_shift(x, y))
+
+
+@op("BitwiseAnd", since=18)
+def bitwise_and(a: Array, b: Array, /) -> Array:
+    """The bits that both integers have.
+
+    >>> bitwise_and(np.array([6, 5]), np.array(3))
+    array([2, 1])
+
+    Spec: BitwiseAnd-18.
+    """
+    same_type(a, b)
+    return np.asarray(np.bitwise_and(a, b))
+
+
+@op("BitwiseOr", since=18)
+def bitwise_or(a: Array, b: Array, /) -> Array:
+    """The bits that either integer has.
+
+    >>> bitwise_or(np.array([6, 5]), np.array(3))
+    array([7, 7])
+
+    Spec: BitwiseOr-18.
+    """
+    same_type(a, b)
+    return np.asarray(np.bitwise_or(a, b))
+
+
+@op("BitwiseXor", since=18)
+def bitwise_xor(a: Array, b: Array, /) -> Array:
+    """The bits that just one of the integers has.
+
+    >>> bitwise_xor(np.array([6, 5]), np.array(3))
+    array([5, 6])
+
+    Spec: BitwiseXor-18.
+    """
+    same_type(a, b)
+    return np.asarray(np.bitwise_xor(a, b))
+
+
+@op("BitwiseNot", since=18)
+def bitwise_not(x: Array, /) -> Array:
+    """Every bit of each integer flipped.
+
+    >>> bitwise_not(np.array([0, 5], "uint8"))
+    array([255, 250], dtype=uint8)
+
+    Spec: BitwiseNot-18.
+    """
+    return np.asarray(np.bitwise_not(x))
+
+
+@op("BitCast", since=26)
+def bit_cast(input: Array, /, *, to: int) -> Array:
+    """The same bits read as element type ``to``, whose width must be the input's.
+
+    Raises TypeError if the widths differ or a type is string.
+
+    >>> bit_cast(np.array([1.0], "float32"), to=7 - 1)
+    array([1065353216], dtype=int32)
+
+    Spec: BitCast-26.
+    """
+    dtype = dtype_of(to)
+    if "O" in (dtype.kind, input.dtype.kind) or dtype.itemsize != input.dtype.itemsize:
+        raise TypeError(f"the bits of {input.dtype} cannot be read as {dtype}")
+    return np.asarray(np.ascontiguousarray(input).reshape(input.shape).view(dtype))

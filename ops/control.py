@@ -1,0 +1,156 @@
+"""Branches and loops. A subgraph is a callable: values in, the tuple of its outputs out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ._budget import turn
+from ._checks import axis_in
+from ._registry import op
+from ._typing import Array, Body, Value
+
+
+@op("If", since=1)
+def if_(cond: Array, /, *, else_branch: Body, then_branch: Body) -> tuple[Any, ...]:
+    """The outputs of ``then_branch`` if the one bool in ``cond`` is True, else of ``else_branch``.
+
+    >>> if_(np.array(True), then_branch=lambda: (1,), else_branch=lambda: (2,))
+    (1,)
+
+    Spec: If-25.
+    """
+    return then_branch() if _truth(cond) else else_branch()
+
+
+@op("Loop", since=1)
+def loop(
+    m: Array | None = None, cond: Array | None = None, /, *v_initial: Value, body: Body
+) -> tuple[Any, ...]:
+    """The carried values after the last turn, then the scan outputs of all turns, stacked.
+
+    ``body(turn, cond, *carried)`` gives the next condition, the carried values and this turn's
+    scan outputs. It runs at most ``m`` times and while ``cond`` holds, either of which may be
+    missing.
+
+    >>> def double(turn, cond, x): return cond, 2 * x, x
+    >>> loop(np.array(3), None, np.array([1]), body=double)
+    (array([8]), array([[1],
+           [2],
+           [4]]))
+
+    Spec: Loop-25.
+    """
+    trips = None if m is None else int(m.reshape(()))
+    going = np.array(True) if cond is None else cond
+    carried, scanned, i = v_initial, list[tuple[Array, ...]](), 0
+    while (trips is None or i < trips) and _truth(going):
+        turn()
+        going, *results = body(np.array(i, np.int64), going, *carried)
+        carried, outputs = tuple(results[: len(carried)]), tuple(results[len(carried) :])
+        scanned.append(outputs)
+        i += 1
+    if scanned:
+        return carried + tuple(np.stack(column) for column in zip(*scanned, strict=True))
+    return carried + tuple(_nothing(body, k) for k in range(1 + len(carried), len(body.outputs)))
+
+
+@op("Scan", since=9)
+def scan(
+    *initial_state_and_scan_inputs: Array,
+    body: Body,
+    num_scan_inputs: int,
+    scan_input_axes: tuple[int, ...] | None = None,
+    scan_input_directions: tuple[int, ...] | None = None,
+    scan_output_axes: tuple[int, ...] | None = None,
+    scan_output_directions: tuple[int, ...] | None = None,
+) -> tuple[Any, ...]:
+    """The final states, then the scan outputs, of ``body`` run over the slices of the scan inputs.
+
+    The last ``num_scan_inputs`` inputs are cut along their axes (0 if none are given), from the
+    back where the direction is 1; the outputs are stacked likewise. Raises ValueError for scan
+    inputs of different lengths.
+
+    >>> def running(total, x): return total + x, total + x
+    >>> scan(np.array([0]), np.array([1, 2, 3]), body=running, num_scan_inputs=1)[0]
+    array([6])
+
+    Spec: Scan-25.
+    """
+    count = len(initial_state_and_scan_inputs) - num_scan_inputs
+    states, scanned = initial_state_and_scan_inputs[:count], initial_state_and_scan_inputs[count:]
+    axes = scan_input_axes or (0,) * num_scan_inputs
+    backwards = scan_input_directions or (0,) * num_scan_inputs
+    columns = [
+        np.moveaxis(x, axis_in(axis, x.ndim), 0)[:: -1 if back else 1]
+        for x, axis, back in zip(scanned, axes, backwards, strict=True)
+    ]
+    if len({len(column) for column in columns}) != 1:
+        raise ValueError(f"the scan inputs have lengths {[len(column) for column in columns]}")
+    turns: list[tuple[Array, ...]] = []
+    for slices in zip(*columns, strict=True):
+        turn()
+        results = body(*states, *(np.asarray(s) for s in slices))
+        states, outputs = results[:count], results[count:]
+        turns.append(outputs)
+    if turns:
+        stacked = [np.stack(column) for column in zip(*turns, strict=True)]
+    else:
+        stacked = [_nothing(body, k) for k in range(count, len(body.outputs))]
+    axes = scan_output_axes or (0,) * len(stacked)
+    backwards = scan_output_directions or (0,) * len(stacked)
+    return (*states, *(
+        np.moveaxis(y[:: -1 if back else 1], 0, axis_in(axis, y.ndim))
+        for y, axis, back in zip(stacked, axes, backwards, strict=True)
+    ))  # fmt: skip
+
+
+@op("Scan", since=8)
+def scan_8(
+    sequence_lens: Array | None = None,
+    /,
+    *initial_state_and_scan_inputs: Array,
+    body: Body,
+    directions: tuple[int, ...] | None = None,
+    num_scan_inputs: int,
+) -> tuple[Any, ...]:
+    """Scan over axis 1 for each entry of a batch (axis 0), as it was at opset 8.
+
+    Scan outputs of entries shorter than the longest (``sequence_lens``) end in zeros.
+
+    >>> def running(total, x): return total + x, total + x
+    >>> scan_8(None, np.array([0]), np.array([[1, 2, 3]]), body=running, num_scan_inputs=1)
+    (array([6]), array([[1, 3, 6]]))
+
+    Spec: Scan-8.
+    """
+    count = len(initial_state_and_scan_inputs) - num_scan_inputs
+    batch, longest = initial_state_and_scan_inputs[-1].shape[:2]
+    lengths = [longest] * batch if sequence_lens is None else sequence_lens.tolist()
+    entries = []
+    for b, length in enumerate(lengths):
+        states = (x[b] for x in initial_state_and_scan_inputs[:count])
+        scanned = (x[b, :length] for x in initial_state_and_scan_inputs[count:])
+        results = scan(
+            *states, *scanned, body=body, num_scan_inputs=num_scan_inputs,
+            scan_input_directions=directions,
+        )  # fmt: skip
+        padded = [
+            np.pad(y, [(0, longest - length)] + [(0, 0)] * (y.ndim - 1)) for y in results[count:]
+        ]
+        entries.append((*results[:count], *padded))
+    return tuple(np.stack(column) for column in zip(*entries, strict=True))
+
+
+def _truth(cond: Array) -> bool:
+    if cond.dtype != bool or cond.size != 1:
+        raise TypeError(f"a condition is one bool, not {cond.dtype} of shape {cond.shape}")
+    return bool(cond.reshape(()))
+
+
+def _nothing(body: Body, output: int) -> Array:
+    """What a scan output is after no turn: no slices, of the type that the body declares."""
+    declared = body.outputs[output]
+    dtype, shape = declared or (np.dtype(np.float32), ())
+    return np.zeros((0, *(n or 0 for n in shape)), dtype)

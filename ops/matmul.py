@@ -1,0 +1,87 @@
+"""Matrix products."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._budget import reserve
+from ._checks import same_type
+from ._registry import op
+from ._typing import Array
+
+
+@op("MatMul", since=1, rounds=True)
+def matmul(a: Array, b: Array, /) -> Array:
+    """The matrix product of the last two axes; the axes before them broadcast.
+
+    A 1-D operand is a row (A) or a column (B) and leaves no axis behind. Operands of one numeric
+    dtype; integers wrap around. Raises ValueError for scalars and for inner sizes that differ.
+
+    >>> matmul(np.array([[1, 2]]), np.array([[3], [4]]))
+    array([[11]])
+
+    Spec: MatMul-13.
+    """
+    check_product(a, b)
+    return np.asarray(np.matmul(a, b))
+
+
+def check_product(a: Array, b: Array) -> None:
+    """Raise unless ``a @ b`` is defined, has one dtype, and fits the run's budget."""
+    if a.dtype != b.dtype:
+        same_type(a, b.reshape(-1)[:1])
+    if a.ndim == 0 or b.ndim == 0:
+        raise ValueError(f"a matrix product needs matrices, got shapes {a.shape} and {b.shape}")
+    if a.size * b.size > 2**34 and a.ndim > 1 and b.ndim > 1:
+        stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        reserve((*stack, a.shape[-2], b.shape[-1]), a.dtype)
+
+
+@op("Gemm", since=7, rounds=True)
+def gemm(
+    a: Array,
+    b: Array,
+    c: Array | None = None,
+    /,
+    *,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    transA: int = 0,  # noqa: N803 (the schema's spelling)
+    transB: int = 0,  # noqa: N803
+) -> Array:
+    """``alpha * A' @ B' + beta * C``, with A' and B' transposed if asked for.
+
+    A and B are matrices of one dtype; C broadcasts to the result. Raises ValueError if it does not.
+
+    >>> gemm(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]), np.array([0.5]), transB=1)
+    array([[11.5]])
+
+    Spec: Gemm-13.
+    """
+    if a.ndim != 2 or b.ndim != 2:
+        raise ValueError(f"A and B must be matrices, got shapes {a.shape} and {b.shape}")
+    a, b = (a.T if transA else a), (b.T if transB else b)
+    check_product(a, b)
+    y = a @ b
+    y = y if alpha == 1 else (alpha * y).astype(a.dtype, copy=False)
+    if c is None:
+        return np.asarray(y)
+    same_type(y, c)
+    scaled = c if beta == 1 else (beta * c).astype(a.dtype, copy=False)
+    return np.asarray(y + np.broadcast_to(scaled, y.shape))
+
+
+@op("Einsum", since=12, rounds=True)
+def einsum(*inputs: Array, equation: str) -> Array:
+    """The sum of products that ``equation`` spells, such as ``"bij,bjk->bik"``.
+
+    Spaces do not count, ``...`` stands for any axes, a missing right side means the letters that
+    occur once, in alphabetical order. Inputs of one numeric dtype.
+
+    >>> einsum(np.array([[1, 2], [3, 4]]), equation="ii")
+    array(5)
+
+    Spec: Einsum-28.
+    """
+    same_type(*(i.reshape(-1)[:1] for i in inputs))
+    return np.asarray(np.einsum(equation.replace(" ", ""), *inputs, optimize="greedy"))

@@ -1,0 +1,96 @@
+"""Normalisation over the last axes, and over a tensor's channels or groups of them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ._checks import axis_in
+from ._registry import op
+from ._typing import Array, dtype_of
+
+
+class LayerNormalization(NamedTuple):
+    """What LayerNormalization returns."""
+
+    y: Array
+    mean: Array
+    inv_std_dev: Array
+
+
+@op("LayerNormalization", since=17, rounds=(0,))
+def layer_normalization(
+    x: Array,
+    scale: Array,
+    b: Array | None = None,
+    /,
+    *,
+    axis: int = -1,
+    epsilon: float = 1e-5,
+    stash_type: int = 1,
+) -> LayerNormalization:
+    """``X`` standardised over every axis from ``axis`` on, then scaled and shifted.
+
+    ``scale`` and ``b`` have the dtype of X and broadcast to its shape. The statistics are taken at
+    least in ``stash_type`` and returned in it, with 1 for each normalised dimension.
+
+    >>> layer_normalization(np.array([[1.0, 3.0]]), np.ones(2), np.array([0.0, 10.0])).y.round(3)
+    array([[-1., 11.]])
+
+    Spec: LayerNormalization-17; Ba et al. 2016.
+    """
+    axes = tuple(range(axis_in(axis, x.ndim), x.ndim))
+    stash = _stashed(x, stash_type)
+    mean = stash.mean(axis=axes, keepdims=True)
+    centred = stash - mean
+    inv_std_dev = 1 / np.sqrt(np.square(centred).mean(axis=axes, keepdims=True) + epsilon)
+    y = (centred * inv_std_dev).astype(x.dtype, copy=False) * scale
+    returned = dtype_of(stash_type)
+    return LayerNormalization(
+        y if b is None else y + b,
+        mean.astype(returned, copy=False),
+        inv_std_dev.astype(returned, copy=False),
+    )
+
+
+@op("RMSNormalization", since=23, rounds=True)
+def rms_normalization(
+    x: Array, scale: Array, /, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
+) -> Array:
+    """``X`` over its root mean square along every axis from ``axis`` on, times ``scale``.
+
+    ``scale`` broadcasts to the normalised shape. The mean is taken at least in ``stash_type``.
+
+    >>> rms_normalization(np.array([[3.0, -3.0]]), np.array([1.0, 2.0]), epsilon=0.0)
+    array([[ 1., -2.]])
+
+    Spec: RMSNormalization-23; Zhang and Sennrich 2019.
+    """
+    axes = tuple(range(axis_in(axis, x.ndim), x.ndim))
+    stash = _stashed(x, stash_type)
+    rms = np.sqrt(np.square(stash).mean(axis=axes, keepdims=True) + epsilon)
+    return np.asarray((stash / rms).astype(x.dtype, copy=False) * scale)
+
+
+def _stashed(x: Array, stash_type: int) -> Array:
+    # Never narrower than X: a double model would otherwise lose half of its digits.
+    return x.astype(np.promote_types(x.dtype, dtype_of(stash_type)), copy=False)
+
+
+@op("LpNormalization", since=1, rounds=True)
+def lp_normalization(input: Array, /, *, axis: int = -1, p: int = 2) -> Array:
+    """The input over its L1 (``p=1``) or L2 norm along ``axis``; zeros where the norm is 0.
+
+    Raises ValueError for another ``p``.
+
+    >>> lp_normalization(np.array([3.0, 4.0]))
+    array([0.6, 0.8])
+
+    Spec: LpNormalization-22.
+    """
+    if p not in (1, 2):
+        raise ValueError(f"p is 1 or 2, not {p}")
+    axis = axis_in(axis, input.ndim)
+    norm = np.linalg.norm(input, ord=p, axis=axis, keepdims=True)
+    return np.asarray(np.divide(input, norm, out=np.zeros_like(input), where=norm != 0))

@@ -1,0 +1,186 @@
+"""Shapes: asking for them and changing them. The results may be views of the input."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ._budget import reserve
+from ._checks import axes_in, axis_in, int_list
+from ._registry import op
+from ._typing import Array
+
+
+@op("Shape", since=1)
+def shape(data: Array, /, *, end: int | None = None, start: int = 0) -> Array:
+    """The dimensions of ``data`` from ``start`` to before ``end``, as int64.
+
+    Both count from the back if negative, and are moved into the rank.
+
+    >>> shape(np.zeros((2, 3, 4)), start=-2)
+    array([3, 4])
+
+    Spec: Shape-25.
+    """
+    return np.array(data.shape[start:end], np.int64)
+
+
+@op("Size", since=1)
+def size(data: Array, /) -> Array:
+    """The number of elements, as an int64 scalar.
+
+    >>> size(np.zeros((2, 3)))
+    array(6)
+
+    Spec: Size-25.
+    """
+    return np.array(data.size, np.int64)
+
+
+@op("Reshape", since=5)
+def reshape(data: Array, shape: Array, /, *, allowzero: int = 0) -> Array:
+    """The same elements in another shape.
+
+    One dimension may be -1: whatever is left. 0 copies the input's dimension at that place, or
+    means 0 with ``allowzero=1``. Raises ValueError if the sizes do not agree.
+
+    >>> reshape(np.zeros((2, 3, 4)), np.array([0, -1])).shape
+    (2, 12)
+
+    Spec: Reshape-25.
+    """
+    wanted = int_list(shape)
+    if min(wanted, default=0) < -1 or wanted.count(-1) > 1:
+        raise ValueError(f"the shape {wanted} has a dimension below -1, or more than one -1")
+    if not allowzero:
+        if 0 in wanted[data.ndim :]:
+            raise ValueError(
+                f"the shape {wanted} copies a dimension that {data.shape} does not have"
+            )
+        wanted = [n or data.shape[i] for i, n in enumerate(wanted)]
+    elif 0 in wanted and -1 in wanted:
+        raise ValueError(f"with allowzero the shape {wanted} leaves -1 undefined")
+    return data.reshape(wanted)
+
+
+@op("Reshape", since=1)
+def reshape_1(data: Array, /, *, shape: tuple[int, ...] = ()) -> Array:
+    """The same elements in another shape, when the shape was an attribute.
+
+    >>> reshape_1(np.zeros((2, 3, 4)), shape=(0, -1)).shape
+    (2, 12)
+
+    Spec: Reshape-1.
+    """
+    return reshape(data, np.array(shape, np.int64))
+
+
+@op("Flatten", since=1)
+def flatten(input: Array, /, *, axis: int = 1) -> Array:
+    """A matrix: the dimensions before ``axis`` make its rows, the others its columns.
+
+    ``axis`` lies in [-rank, rank].
+
+    >>> flatten(np.zeros((2, 3, 4)), axis=2).shape
+    (6, 4)
+
+    Spec: Flatten-25.
+    """
+    cut = axis if axis == input.ndim else axis_in(axis, input.ndim)
+    return input.reshape(math.prod(input.shape[:cut]), math.prod(input.shape[cut:]))
+
+
+@op("Transpose", since=1)
+def transpose(data: Array, /, *, perm: tuple[int, ...] | None = None) -> Array:
+    """The axes in the order of ``perm``, or reversed.
+
+    Raises ValueError unless ``perm`` names each axis once.
+
+    >>> transpose(np.zeros((2, 3, 4)), perm=(2, 0, 1)).shape
+    (4, 2, 3)
+
+    Spec: Transpose-25.
+    """
+    if perm is not None and sorted(perm) != list(range(data.ndim)):
+        raise ValueError(f"perm {perm} is no order of the {data.ndim} axes")
+    return data.transpose(perm)
+
+
+@op("Squeeze", since=13)
+def squeeze(data: Array, axes: Array | None = None, /) -> Array:
+    """Without the given dimensions of size 1, or without all of them.
+
+    Raises ValueError for an axis whose size is not 1.
+
+    >>> squeeze(np.zeros((1, 3, 1)), np.array([-1])).shape
+    (1, 3)
+
+    Spec: Squeeze-25.
+    """
+    return data.squeeze() if axes is None else data.squeeze(axes_in(int_list(axes), data.ndim))
+
+
+@op("Squeeze", since=1)
+def squeeze_1(data: Array, /, *, axes: tuple[int, ...] | None = None) -> Array:
+    """Without the given dimensions of size 1, or without all of them.
+
+    >>> squeeze_1(np.zeros((1, 3, 1)), axes=(0,)).shape
+    (3, 1)
+
+    Spec: Squeeze-11.
+    """
+    return squeeze(data, None if axes is None else np.array(axes, np.int64))
+
+
+@op("Unsqueeze", since=13)
+def unsqueeze(data: Array, axes: Array, /) -> Array:
+    """With dimensions of size 1 at the given places of the result, in any order.
+
+    Raises ValueError for a place named twice or outside the result's rank.
+
+    >>> unsqueeze(np.zeros(3), np.array([0, -1])).shape
+    (1, 3, 1)
+
+    Spec: Unsqueeze-25.
+    """
+    places = int_list(axes)
+    return np.expand_dims(data, axes_in(places, data.ndim + len(places)))
+
+
+@op("Unsqueeze", since=1)
+def unsqueeze_1(data: Array, /, *, axes: tuple[int, ...]) -> Array:
+    """With dimensions of size 1 at the given places of the result.
+
+    >>> unsqueeze_1(np.zeros(3), axes=(0, 2)).shape
+    (1, 3, 1)
+
+    Spec: Unsqueeze-11.
+    """
+    return unsqueeze(data, np.array(axes, np.int64))
+
+
+@op("Expand", since=8)
+def expand(input: Array, shape: Array, /) -> Array:
+    """The input broadcast against ``shape``, either of which may be the smaller.
+
+    >>> expand(np.array([[1], [2]]), np.array([3])).tolist()
+    [[1, 1, 1], [2, 2, 2]]
+
+    Spec: Expand-13.
+    """
+    wanted = np.broadcast_shapes(input.shape, tuple(int_list(shape)))
+    reserve(wanted, input.dtype)
+    return np.broadcast_to(input, wanted)
+
+
+@op("Identity", since=1)
+def identity(input: Array, /) -> Array:
+    """The input itself, be it a tensor, a sequence or an optional.
+
+    >>> identity(np.array([1]))
+    array([1])
+
+    Spec: Identity-25.
+    """
+    return input

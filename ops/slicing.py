@@ -1,0 +1,266 @@
+"""Tensors cut, joined, padded and repeated."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ._budget import reserve
+from ._checks import axes_in, axis_in, int_list, same_type, scalar_int
+from ._registry import op
+from ._typing import Array
+
+_PAD_MODES = ("constant", "reflect", "edge", "wrap")
+
+
+@op("Slice", since=10)
+def slice_(
+    data: Array,
+    starts: Array,
+    ends: Array,
+    axes: Array | None = None,
+    steps: Array | None = None,
+    /,
+) -> Array:
+    """From ``starts`` to before ``ends`` in ``steps``, along ``axes`` (or the first ones).
+
+    Negative numbers count from the end, numbers beyond the axis are moved into it, as in Python.
+    Raises ValueError for a step of 0 or lists of different lengths.
+
+    >>> slice_(np.arange(5), np.array([-1]), np.array([-9]), steps=np.array([-2]))
+    Traceback (most recent call last):
+    ...
+    TypeError: slice_() got some positional-only arguments passed as keyword arguments: 'steps'
+    >>> slice_(np.arange(5), np.array([-1]), np.array([-9]), None, np.array([-2]))
+    array([4, 2, 0])
+
+    Spec: Slice-13.
+    """
+    first, last = int_list(starts), int_list(ends)
+    along = range(len(first)) if axes is None else int_list(axes)
+    stride = [1] * len(first) if steps is None else int_list(steps)
+    if not len(first) == len(last) == len(along) == len(stride):
+        raise ValueError("starts, ends, axes and steps must have one length")
+    where = [slice(None)] * data.ndim
+    for axis, begin, end, step in zip(axes_in(along, data.ndim), first, last, stride, strict=True):
+        where[axis] = slice(begin, end, step)
+    return np.asarray(data[tuple(where)], data.dtype)
+
+
+@op("Slice", since=1)
+def slice_1(
+    data: Array,
+    /,
+    *,
+    axes: tuple[int, ...] | None = None,
+    ends: tuple[int, ...],
+    starts: tuple[int, ...],
+) -> Array:
+    """From ``starts`` to before ``ends`` along ``axes``, when these were attributes.
+
+    >>> slice_1(np.arange(5), starts=(1,), ends=(-1,))
+    array([1, 2, 3])
+
+    Spec: Slice-1.
+    """
+    chosen = None if axes is None else np.array(axes, np.int64)
+    return slice_(data, np.array(starts, np.int64), np.array(ends, np.int64), chosen)
+
+
+@op("Split", since=13)
+def split(
+    input: Array,
+    split: Array | None = None,
+    /,
+    *,
+    axis: int = 0,
+    num_outputs: int | None = None,
+) -> tuple[Array, ...]:
+    """Pieces of the given lengths along ``axis``, or ``num_outputs`` equal ones, the last shorter.
+
+    Raises ValueError if lengths are negative, do not add up to the axis, or are not asked for.
+
+    >>> [piece.tolist() for piece in split(np.arange(7), num_outputs=3)]
+    [[0, 1, 2], [3, 4, 5], [6]]
+
+    Spec: Split-18.
+    """
+    axis = axis_in(axis, input.ndim)
+    size = input.shape[axis]
+    lengths = None if split is None else int_list(split)
+    if lengths is None:
+        if not num_outputs:
+            raise ValueError("neither the lengths nor the number of pieces is given")
+        piece = math.ceil(size / num_outputs)
+        lengths = [max(0, min(piece, size - i * piece)) for i in range(num_outputs)]
+    if min(lengths, default=0) < 0 or sum(lengths) != size:
+        raise ValueError(f"pieces of lengths {lengths} do not make up an axis of size {size}")
+    if num_outputs is not None and len(lengths) != num_outputs:
+        raise ValueError(f"{len(lengths)} lengths for {num_outputs} outputs")
+    return tuple(np.split(input, np.cumsum(lengths)[:-1], axis))
+
+
+@op("Split", since=2)
+def split_2(
+    input: Array,
+    /,
+    *,
+    axis: int = 0,
+    split: tuple[int, ...] | None = None,
+    num_outputs: int | None = None,
+) -> tuple[Array, ...]:
+    """Pieces of the given lengths along ``axis``, or equal ones, when lengths were an attribute.
+
+    >>> [piece.tolist() for piece in split_2(np.arange(3), split=(1, 2))]
+    [[0], [1, 2]]
+
+    Spec: Split-11.
+    """
+    lengths = None if split is None else np.array(split, np.int64)
+    return _split(input, lengths, axis=axis, num_outputs=num_outputs)
+
+
+_split = split
+
+
+@op("Concat", since=4)
+def concat(*inputs: Array, axis: int) -> Array:
+    """The inputs one behind the other along ``axis``.
+
+    One dtype, and one shape but for that axis; TypeError and ValueError otherwise.
+
+    >>> concat(np.array([1]), np.array([2, 3]), axis=0)
+    array([1, 2, 3])
+
+    Spec: Concat-13.
+    """
+    same_type(*(i.reshape(-1)[:1] for i in inputs))
+    return np.concatenate(inputs, axis=axis_in(axis, inputs[0].ndim))
+
+
+@op("Concat", since=1)
+def concat_1(*inputs: Array, axis: int = 1) -> Array:
+    """The inputs one behind the other, along axis 1 unless told otherwise.
+
+    >>> concat_1(np.array([[1]]), np.array([[2, 3]]))
+    array([[1, 2, 3]])
+
+    Spec: Concat-1.
+    """
+    return concat(*inputs, axis=axis)
+
+
+@op("Pad", since=11)
+def pad(
+    data: Array,
+    pads: Array,
+    constant_value: Array | None = None,
+    axes: Array | None = None,
+    /,
+    *,
+    mode: str = "constant",
+) -> Array:
+    """``data`` with elements added at the ends of ``axes``, or removed where ``pads`` is negative.
+
+    ``pads`` (int64) lists the counts in front of each axis, then those behind; elements are removed
+    before others are added. ``mode``:
+    "constant" (``constant_value``, or zero), "reflect" (without the edge), "edge", "wrap".
+
+    >>> pad(np.array([1, 2, 3]), np.array([2, -1]), mode="reflect")
+    array([1, 2, 1, 2])
+
+    Spec: Pad-25.
+    """
+    if mode not in _PAD_MODES:
+        raise ValueError(f"mode is one of {', '.join(_PAD_MODES)}, not {mode!r}")
+    along = range(data.ndim) if axes is None else axes_in(int_list(axes), data.ndim)
+    counts = int_list(pads)
+    if len(counts) != 2 * len(along):
+        raise ValueError(f"{len(counts)} pads for {len(along)} axes, expected two an axis")
+    widths = [(0, 0)] * data.ndim
+    for axis, before, after in zip(along, counts, counts[len(along) :], strict=False):
+        widths[axis] = (before, after)
+    cropped = data[tuple(_crop(n, *width) for n, width in zip(data.shape, widths, strict=True))]
+    grown = [(max(before, 0), max(after, 0)) for before, after in widths]
+    reserve((n + sum(g) for n, g in zip(cropped.shape, grown, strict=True)), data.dtype)
+    if mode != "constant":
+        return np.pad(cropped, grown, mode=mode)  # type: ignore[call-overload]
+    fill = np.zeros((), data.dtype) if constant_value is None else constant_value.reshape(())
+    same_type(data.reshape(-1)[:1], fill)
+    return np.pad(cropped, grown, constant_values=fill)
+
+
+def _crop(size: int, before: int, after: int) -> slice:
+    begin, end = max(-before, 0), size - max(-after, 0)
+    if begin > end:
+        raise ValueError(f"pads {before} and {after} remove more than an axis of size {size} has")
+    return slice(begin, end)
+
+
+@op("Pad", since=2)
+def pad_2(
+    data: Array, /, *, mode: str = "constant", pads: tuple[int, ...], value: float = 0.0
+) -> Array:
+    """``data`` with elements added or removed at the ends, when all was in attributes.
+
+    >>> pad_2(np.array([1.0]), pads=(1, 0), value=5.0)
+    array([5., 1.])
+
+    Spec: Pad-2.
+    """
+    return pad(data, np.array(pads, np.int64), np.array(value, data.dtype), mode=mode)
+
+
+@op("Tile", since=6)
+def tile(input: Array, repeats: Array, /) -> Array:
+    """The input repeated along each axis; ``repeats`` (int64) has one number an axis.
+
+    >>> tile(np.array([[1, 2]]), np.array([2, 1]))
+    array([[1, 2],
+           [1, 2]])
+
+    Spec: Tile-13.
+    """
+    counts = int_list(repeats)
+    if len(counts) != input.ndim or min(counts, default=0) < 0:
+        raise ValueError(f"repeats {counts} for shape {input.shape}: expected one count an axis")
+    reserve((n * count for n, count in zip(input.shape, counts, strict=True)), input.dtype)
+    return np.tile(input, counts)
+
+
+@op("Tile", since=1)
+def tile_1(input: Array, tiles: Array, axis: Array, /) -> Array:
+    """The input repeated ``tiles`` times along one ``axis``.
+
+    >>> tile_1(np.array([1, 2]), np.array(2), np.array(0))
+    array([1, 2, 1, 2])
+
+    Spec: Tile-1.
+    """
+    repeats = np.ones(input.ndim, np.int64)
+    repeats[axis_in(scalar_int(axis), input.ndim)] = scalar_int(tiles)
+    return tile(input, repeats)
+
+
+@op("CenterCropPad", since=18)
+def center_crop_pad(
+    input_data: Array, shape: Array, /, *, axes: tuple[int, ...] | None = None
+) -> Array:
+    """The middle of the input cut out, or surrounded by zeros, so that ``axes`` get ``shape``.
+
+    Of an odd difference the smaller half lies in front.
+
+    >>> center_crop_pad(np.array([1, 2, 3]), np.array([5]))
+    array([0, 1, 2, 3, 0])
+
+    Spec: CenterCropPad-18.
+    """
+    along = range(input_data.ndim) if axes is None else axes_in(axes, input_data.ndim)
+    pads = np.zeros((2, input_data.ndim), np.int64)
+    for axis, wanted in zip(along, int_list(shape), strict=True):
+        missing = wanted - input_data.shape[axis]
+        # Truncation towards zero puts the smaller half in front, when growing and when cutting.
+        pads[0, axis] = int(missing / 2)
+        pads[1, axis] = missing - pads[0, axis]
+    return pad(input_data, pads.reshape(-1))
