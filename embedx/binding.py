@@ -1,0 +1,149 @@
+"""From a node to a call: find the operator, check the node against its signature, bind it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from embedx.errors import ModelError, UnsupportedOpError
+from embedx.graph import Graph, Node, Reference, SparseTensor
+from embedx.ops import Op, resolve, widened
+
+Precision: TypeAlias = Literal["native", "exact", "float64"]
+"""``native``: each operator in its own dtype. ``exact``: floats compute in float64 and round once
+at the operator's output. ``float64``: nothing is rounded."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What an operator function takes."""
+
+    required_inputs: int
+    inputs: int | None
+    """The most inputs there can be; ``None`` if any number."""
+    attributes: dict[str, inspect.Parameter]
+
+
+@functools.cache
+def signature_of(function: Callable[..., Any]) -> Signature:
+    """The inputs and attributes of an operator function."""
+    parameters = inspect.signature(function).parameters.values()
+    positional = [p for p in parameters if p.kind is p.POSITIONAL_ONLY]
+    variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    return Signature(
+        sum(p.default is p.empty for p in positional),
+        None if variadic else len(positional),
+        {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY},
+    )
+
+
+def bind(node: Node, precision: Precision = "native") -> Callable[..., Any]:
+    """The node's operator with its attributes, as a function of the node's inputs alone.
+
+    Subgraphs are left open: whoever runs the node passes them by the names of their attributes.
+    Raises LookupError if there is no such operator at the node's opset, ModelError if the node
+    does not fit the operator's signature.
+    """
+    found = resolve(node.op_type, node.opset, node.domain)
+    signature = signature_of(found.formula)
+    _check_inputs(node, signature)
+    attributes = {name: _checked(node, name, signature) for name in node.attributes}
+    for name, parameter in signature.attributes.items():
+        if name in attributes:
+            continue
+        if name == "num_outputs" and not _lengths_given(node):
+            attributes[name] = len(node.outputs)  # before opset 18 the node's outputs told it
+        elif parameter.default is parameter.empty:
+            raise ModelError(f"{node} lacks the attribute {name!r}")
+        elif isinstance(parameter.default, float):
+            attributes[name] = float(np.float32(parameter.default))  # as the schema stores it
+    for name in node.subgraphs:
+        attributes.pop(name, None)
+    return functools.partial(_computing(found, precision), **attributes)
+
+
+def _lengths_given(node: Node) -> bool:
+    return len(node.inputs) > 1 and node.inputs[1] != ""
+
+
+def _computing(found: Op, precision: Precision) -> Callable[..., Any]:
+    if precision == "float64":
+        return _unrounded(found.formula)
+    if precision == "exact" and found.rounds:
+        return widened(found.formula, np.dtype(np.float64), found.rounds)
+    return found.function
+
+
+def _unrounded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function`` with float64 results where the type is a default, such as ConstantOfShape's."""
+
+    def lifted(value: Any) -> Any:
+        narrow = getattr(value, "dtype", None) == np.float32
+        return value.astype(np.float64) if narrow else value
+
+    @functools.wraps(function)
+    def call(*args: Any, **attributes: Any) -> Any:
+        result = function(*args, **attributes)
+        return tuple(map(lifted, result)) if isinstance(result, tuple) else lifted(result)
+
+    return call
+
+
+def _check_inputs(node: Node, signature: Signature) -> None:
+    given = len(node.inputs)
+    while given and node.inputs[given - 1] == "":
+        given -= 1
+    missing = [i for i, name in enumerate(node.inputs[: signature.required_inputs]) if name == ""]
+    if given < signature.required_inputs or missing:
+        raise ModelError(f"{node} has {given} inputs and needs {signature.required_inputs}")
+    if signature.inputs is not None and given > signature.inputs:
+        raise ModelError(f"{node} has {given} inputs and takes at most {signature.inputs}")
+
+
+_TYPES: dict[str, Callable[[Any], bool]] = {
+    "int": lambda v: isinstance(v, int),
+    "float": lambda v: isinstance(v, float),
+    "str": lambda v: isinstance(v, str),
+    "tuple[int, ...]": lambda v: isinstance(v, tuple) and all(isinstance(i, int) for i in v),
+    "tuple[float, ...]": lambda v: isinstance(v, tuple) and all(isinstance(i, float) for i in v),
+    "tuple[str, ...]": lambda v: isinstance(v, tuple) and all(isinstance(i, str) for i in v),
+    "Array": lambda v: isinstance(v, np.ndarray),
+    "Body": lambda v: isinstance(v, Graph),
+    "object": lambda v: True,
+}
+
+
+def _checked(node: Node, name: str, signature: Signature) -> Any:
+    value = node.attributes[name]
+    if name not in signature.attributes:
+        known = ", ".join(signature.attributes) or "none"
+        raise ModelError(
+            f"{node} has the attribute {name!r}; at opset {node.opset} there is {known}"
+        )
+    if isinstance(value, SparseTensor):
+        value = value.dense()
+    expected = str(signature.attributes[name].annotation).removesuffix(" | None")
+    if isinstance(value, Reference) or not _TYPES[expected](value):
+        raise ModelError(f"{node}: attribute {name!r} is {value!r}, expected {expected}")
+    return value
+
+
+def check_operators(nodes: Iterable[Node]) -> None:
+    """Raise UnsupportedOpError naming every operator, with its nodes, that embedx lacks."""
+    missing: dict[str, list[str]] = {}
+    for node in nodes:
+        try:
+            resolve(node.op_type, node.opset, node.domain)
+        except LookupError as error:
+            missing.setdefault(str(error), []).append(node.name[:60] or f"node {node.index}")
+    if missing:
+        listed = "; ".join(
+            f"{reason} ({len(places)} times: {', '.join(places[:3])})"
+            for reason, places in missing.items()
+        )
+        raise UnsupportedOpError(f"{len(missing)} operators are not supported: {listed}")

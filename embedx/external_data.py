@@ -1,0 +1,119 @@
+"""Tensor data beside the model file: found inside the model's folder or not at all, and mapped.
+
+The location comes from the file, so it is a stranger's string. It is checked as text, then as a
+path with every link resolved, then as an opened file, and only then is a range of it mapped.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from embedx.errors import ExternalDataError
+
+_KEYS = {"location", "offset", "length", "checksum", "basepath"}
+
+
+class ExternalData:
+    """The files beside one model, each mapped once."""
+
+    def __init__(self, model: Path | None) -> None:
+        self._model = model
+        self._maps: dict[Path, memoryview] = {}
+
+    def read(self, tensor: str, entries: list[tuple[str, str]], size: int) -> memoryview:
+        """The ``size`` bytes that ``entries`` (keys and values of external_data) point at.
+
+        Raises ExternalDataError, naming the tensor, if they lie outside the model's folder, in
+        something that is no regular file, or are not ``size`` bytes of it.
+        """
+        fields = _fields(tensor, entries)
+        path = self._contained(tensor, fields["location"])
+        if path not in self._maps:
+            self._maps[path] = _mapped(tensor, path)
+        data = self._maps[path]
+        offset = _count(tensor, "offset", fields.get("offset", "0"))
+        length = _count(tensor, "length", fields.get("length", str(size)))
+        if length != size:
+            raise ExternalDataError(
+                f"tensor {tensor!r} takes {size} bytes, its external data declares {length}"
+            )
+        if offset + length > len(data):
+            raise ExternalDataError(
+                f"tensor {tensor!r}: bytes {offset} to {offset + length} of {path.name!r} are past "
+                f"its end ({len(data)} bytes); is the file complete?"
+            )
+        return data[offset : offset + length]
+
+    def _contained(self, tensor: str, location: str) -> Path:
+        if self._model is None:
+            raise ExternalDataError(
+                f"tensor {tensor!r} lies in {location[:120]!r} beside the model file; give the "
+                "model's path instead of its bytes"
+            )
+        parts = PurePosixPath(location.replace("\\", "/")).parts
+        if (
+            not parts
+            or "\0" in location
+            or len(location) > 1000
+            or ".." in parts
+            or PurePosixPath(location).is_absolute()
+            or PureWindowsPath(location).drive
+            or "://" in location
+        ):
+            raise ExternalDataError(
+                f"tensor {tensor!r}: {location[:120]!r} is not a path inside the model's folder"
+            )
+        folder = self._model.parent
+        try:
+            path = (folder / location).resolve(strict=True)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ExternalDataError(
+                f"tensor {tensor!r}: cannot find {location!r} beside {self._model.name!r} ({error})"
+            ) from error
+        # Model caches link the model and its data side by side into a store of blobs.
+        if folder.resolve() in path.parents or self._model.resolve().parent == path.parent:
+            return path
+        raise ExternalDataError(f"tensor {tensor!r}: {location!r} leads out of the model's folder")
+
+
+def _fields(tensor: str, entries: list[tuple[str, str]]) -> Mapping[str, str]:
+    fields = dict(entries)
+    if len(fields) != len(entries) or not fields.keys() <= _KEYS or "location" not in fields:
+        raise ExternalDataError(
+            f"tensor {tensor!r}: external data has the keys {sorted(k for k, _ in entries)}, "
+            "expected location, and perhaps offset, length and checksum, once each"
+        )
+    return fields
+
+
+def _count(tensor: str, key: str, text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,19}", text, re.ASCII):
+        raise ExternalDataError(
+            f"tensor {tensor!r}: external data {key} is {text[:40]!r}, no count"
+        )
+    return int(text)
+
+
+def _mapped(tensor: str, path: Path) -> memoryview:
+    try:
+        # Without O_NONBLOCK, opening a pipe would wait for its other end.
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+        handle = os.open(path, flags | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        raise ExternalDataError(
+            f"tensor {tensor!r}: cannot open {path.name!r} ({error})"
+        ) from error
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise ExternalDataError(f"tensor {tensor!r}: {path.name!r} is no regular file")
+        if status.st_size == 0:
+            return memoryview(b"")
+        return memoryview(mmap.mmap(handle, 0, access=mmap.ACCESS_READ))
+    finally:
+        os.close(handle)

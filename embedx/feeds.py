@@ -1,0 +1,171 @@
+"""What goes into a model: checked against its declared inputs, or made up from them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from embedx.errors import ConfigError, InputError
+from embedx.graph import Array, Dim, Graph, OptionalType, SequenceType, TensorType, Type, Value
+
+
+def checked_feeds(inputs: Sequence[Value], optional: Collection[str], feeds: Any) -> list[Any]:
+    """The feeds in the order of ``inputs``; ``None`` for one of ``optional`` that is not fed.
+
+    Raises InputError naming the input for a missing or unknown name, a dtype or rank that is not
+    the declared one, a size that is not, or two sizes for one symbolic dimension.
+    """
+    expected = [v.name for v in inputs if v.name not in optional]
+    if isinstance(feeds, Mapping):
+        named = dict(feeds)
+    elif isinstance(feeds, list | tuple):
+        if len(feeds) != len(expected):
+            raise InputError(
+                f"got {len(feeds)} inputs, expected {len(expected)}: {', '.join(expected)}"
+            )
+        named = dict(zip(expected, feeds, strict=True))
+    else:
+        raise InputError(f"feeds are a dict or a list of arrays, not {type(feeds).__name__}")
+    unknown = [name for name in named if name not in {v.name for v in inputs}]
+    missing = [name for name in expected if name not in named]
+    if unknown or missing:
+        raise InputError(
+            f"the inputs are {', '.join(expected)};"
+            + f" missing: {', '.join(missing)}" * bool(missing)
+            + f" unknown: {', '.join(map(str, unknown))}" * bool(unknown)
+        )
+    sizes: dict[str, tuple[int, str]] = {}
+    return [
+        _checked(named[v.name], v.type, v.name, sizes) if v.name in named else None for v in inputs
+    ]
+
+
+def _checked(value: Any, kind: Type, name: str, sizes: dict[str, tuple[int, str]]) -> Any:
+    if isinstance(kind, OptionalType):
+        return None if value is None else _checked(value, kind.element, name, sizes)
+    if isinstance(kind, SequenceType):
+        if not isinstance(value, list | tuple):
+            raise InputError(f"input {name!r} is a sequence, not {type(value).__name__}")
+        return [_checked(item, kind.element, name, {}) for item in value]
+    if value is None or isinstance(value, np.ma.MaskedArray):
+        raise InputError(f"input {name!r} must be an array, not {type(value).__name__}")
+    array = _as_array(value, kind, name)
+    if kind is None or kind.shape is None:
+        return array
+    if array.ndim != len(kind.shape):
+        raise InputError(f"input {name!r} has shape {array.shape}, expected {kind}")
+    for size, dim in zip(array.shape, kind.shape, strict=True):
+        if isinstance(dim, int) and size != dim:
+            raise InputError(f"input {name!r} has shape {array.shape}, expected {kind}")
+        if isinstance(dim, str):
+            known, other = sizes.setdefault(dim, (size, name))
+            if known != size:
+                raise InputError(
+                    f"dimension {dim!r} is {known} in input {other!r} and {size} in input {name!r}"
+                )
+    return array
+
+
+def _as_array(value: Any, kind: TensorType | None, name: str) -> Array:
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise InputError(f"input {name!r} is no array: {error}") from error
+    if array.dtype.kind in "UT" or (array.dtype == object and kind and kind.dtype == object):
+        array = array.astype(object)
+        if not all(isinstance(item, str | bytes) for item in array.flat):
+            raise InputError(f"input {name!r} holds something that is no string")
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if kind is None or array.dtype == kind.dtype:
+        return array
+    typed = isinstance(value, np.ndarray | np.generic)
+    if not typed and np.can_cast(array.dtype, kind.dtype, "same_kind"):
+        return array.astype(kind.dtype)  # lists of numbers have no dtype to disagree
+    raise InputError(f"input {name!r} is {array.dtype}, expected {kind.dtype}")
+
+
+def reshaped(graph: Graph, batch_size: int | None, shapes: Sequence[Sequence[int]] | None) -> Graph:
+    """The graph with other declared input sizes: all of them, or the first dimension of each."""
+    if shapes is not None and len(shapes) != len(graph.feeds):
+        raise ConfigError(f"{len(shapes)} input_shapes for {len(graph.feeds)} inputs")
+    given = dict(zip((v.name for v in graph.feeds), shapes or (), strict=False))
+
+    def declared(value: Value) -> Value:
+        kind = value.type
+        if not isinstance(kind, TensorType) or kind.shape is None:
+            return value
+        dims: tuple[Dim, ...] = tuple(given.get(value.name, kind.shape))
+        if len(dims) != len(kind.shape):
+            raise ConfigError(f"input_shapes gives {value.name!r} the shape {dims}, it is {kind}")
+        if batch_size is not None and dims:
+            dims = (batch_size, *dims[1:])
+        return replace(value, type=replace(kind, shape=dims))
+
+    return replace(graph, inputs=tuple(declared(v) for v in graph.inputs))
+
+
+def random_feeds(graph: Graph, batch_size: int, sequence_length: int, seed: int) -> list[Any]:
+    """Feeds for the inputs of ``graph``, in order, by their names and declared types."""
+    generator = np.random.default_rng(seed)
+    rows = table_rows(graph)
+    feeds = []
+    for value in graph.feeds:
+        if not isinstance(value.type, TensorType):
+            raise InputError(
+                f"cannot make up a value for input {value.name!r} of type {value.type}"
+            )
+        shape = _sizes(value, batch_size, sequence_length)
+        feeds.append(
+            _plausible(value.name, value.type.dtype, shape, rows.get(value.name), generator)
+        )
+    return feeds
+
+
+def _sizes(value: Value, batch_size: int, sequence_length: int) -> tuple[int, ...]:
+    assert isinstance(value.type, TensorType)
+    dims = value.type.shape or ()
+    past = "past" in value.name and "mask" not in value.name
+    sizes = [batch_size, *([0 if past else sequence_length] * (len(dims) - 1))]
+    return tuple(d if isinstance(d, int) else n for d, n in zip(dims, sizes, strict=False))
+
+
+def _plausible(
+    name: str,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    rows: int | None,
+    generator: np.random.Generator,
+) -> Array:
+    if "mask" in name:
+        return np.ones(shape, dtype)
+    if "position" in name:
+        return np.broadcast_to(np.arange(shape[-1] if shape else 0, dtype=dtype), shape).copy()
+    if "type" in name or "segment" in name or "offset" in name:
+        return np.zeros(shape, dtype)
+    if dtype.kind in "iu":
+        return generator.integers(0, rows or 2, shape).astype(dtype)
+    if dtype == bool:
+        return np.ones(shape, dtype)
+    if dtype == object:
+        return np.full(shape, "text", object)
+    return generator.standard_normal(shape).astype(dtype)
+
+
+def table_rows(graph: Graph) -> dict[str, int]:
+    """For inputs that index a weight's first axis, how many rows it has."""
+    readers = graph.consumers()
+    rows: dict[str, int] = {}
+    for value in graph.feeds:
+        names = [value.name]
+        for name in names:
+            for node in readers.get(name, ()):
+                table = graph.initializers.get(node.inputs[0])
+                if len(node.inputs) > 1 and node.inputs[1] == name and table is not None:
+                    rows[value.name] = min(rows.get(value.name, 2**31), table.shape[0])
+                if node.op_type in ("Cast", "Identity"):
+                    names.append(node.outputs[0])
+    return rows

@@ -1,0 +1,359 @@
+"""Graph to graph. Each rewrite keeps what the graph computes, and says so by a test."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from embedx.binding import Precision, bind
+from embedx.errors import ModelError
+from embedx.graph import (
+    Array,
+    Function,
+    Graph,
+    Node,
+    Reference,
+    SparseTensor,
+    TensorType,
+    Type,
+    Value,
+    reads,
+)
+from embedx.ops import Budget, OverBudgetError, code_of, dtype_of, resolve, spending
+
+MAX_NODES = 1_000_000
+_SMALL_BYTES = 2**20
+_Key: TypeAlias = tuple[str, str, str]
+
+
+def inline_functions(graph: Graph) -> Graph:
+    """The graph with every call of a model-local function replaced by the function's nodes.
+
+    Raises ModelError for a function that calls itself, that redefines a standard operator, or
+    that grows the graph beyond a million nodes.
+    """
+    for domain, name, _ in graph.functions:
+        if domain == "":
+            raise ModelError(f"the model redefines the standard operator {name!r}")
+    if not graph.functions:
+        return graph
+    return replace(_inlined(graph, graph.functions, _Names(), ()), functions={})
+
+
+class _Names:
+    """Counts what has been inlined, and thereby makes prefixes that occur once."""
+
+    def __init__(self) -> None:
+        self.nodes = 0
+        self.calls = 0
+
+
+def _inlined(
+    graph: Graph, functions: Mapping[_Key, Function], names: _Names, outer: tuple[_Key, ...]
+) -> Graph:
+    pending = [(node, outer) for node in reversed(graph.nodes)]
+    done: list[Node] = []
+    while pending:
+        node, callers = pending.pop()
+        names.nodes += 1
+        if names.nodes > MAX_NODES:
+            raise ModelError(f"the model's functions unfold to more than {MAX_NODES} nodes")
+        key = (node.domain, node.op_type, node.overload)
+        if key not in functions:
+            attributes = {
+                k: _inlined(v, functions, names, callers) if isinstance(v, Graph) else v
+                for k, v in node.attributes.items()
+            }
+            done.append(replace(node, attributes=attributes))
+            continue
+        if key in callers:
+            raise ModelError(f"the function {node.op_type!r} calls itself")
+        names.calls += 1
+        prefix = f"{node.name or node.op_type}~{names.calls}/"
+        body = list(_called(functions[key], node, prefix))
+        pending.extend((inner, (*callers, key)) for inner in reversed(body))
+    return replace(graph, nodes=tuple(done))
+
+
+def _called(function: Function, call: Node, prefix: str) -> Iterator[Node]:
+    """The function's nodes in the names and with the attributes of one call."""
+    if len(call.inputs) > len(function.inputs) or len(call.outputs) > len(function.outputs):
+        raise ModelError(f"{call} has more inputs or outputs than the function it calls")
+    unknown = call.attributes.keys() - function.attributes.keys()
+    if unknown:
+        raise ModelError(f"{call} has the attributes {sorted(unknown)}, which its function lacks")
+    given = {k: v for k, v in {**function.attributes, **call.attributes}.items() if v is not None}
+    renamed = dict.fromkeys(function.inputs, "") | dict(
+        zip(function.inputs, call.inputs, strict=False)
+    )
+    wanted = [
+        (inner, outer)
+        for inner, outer in zip(function.outputs, call.outputs, strict=False)
+        if outer
+    ]
+    for inner, outer in wanted:
+        renamed.setdefault(inner, outer)
+
+    def rename(name: str) -> str:
+        return renamed.setdefault(name, prefix + name) if name else ""
+
+    for node in function.nodes:
+        yield replace(_renamed(node, rename, given), name=prefix + node.name, index=call.index)
+    for inner, outer in wanted:
+        if renamed[inner] != outer:  # an input passed through, or one output wanted twice
+            yield Node("Identity", (renamed[inner],), (outer,), index=call.index)
+
+
+def _renamed(node: Node, rename: Any, given: Mapping[str, Any]) -> Node:
+    attributes: dict[str, Any] = {}
+    for key, value in node.attributes.items():
+        if isinstance(value, Reference):
+            if value.name in given:
+                attributes[key] = given[value.name]
+        elif isinstance(value, Graph):
+            attributes[key] = replace(
+                value,
+                inputs=tuple(replace(v, name=rename(v.name)) for v in value.inputs),
+                outputs=tuple(replace(v, name=rename(v.name)) for v in value.outputs),
+                nodes=tuple(_renamed(n, rename, given) for n in value.nodes),
+                initializers={rename(k): v for k, v in value.initializers.items()},
+            )
+        else:
+            attributes[key] = value
+    inputs, outputs = (tuple(rename(n) for n in names) for names in (node.inputs, node.outputs))
+    return replace(node, inputs=inputs, outputs=outputs, attributes=attributes)
+
+
+def sort_nodes(graph: Graph, outer: Set[str] = frozenset()) -> Graph:
+    """The nodes in an order that can run, the file's own order where it allows that.
+
+    What a subgraph takes from outside counts as its node's input. Raises ModelError, naming nodes
+    and edges, for an edge that nothing makes or two things make, and for a cycle.
+    """
+    made = _definitions(graph, outer)
+    visible = made.keys() | outer
+    waiting: list[int] = []
+    readers: dict[str, list[int]] = {}
+    nodes = list(graph.nodes)
+    for i, node in enumerate(nodes):
+        for name, subgraph in node.subgraphs.items():
+            attributes = {**nodes[i].attributes, name: sort_nodes(subgraph, visible)}
+            nodes[i] = replace(nodes[i], attributes=attributes)
+        needs = set(reads(node))
+        lost = needs - visible
+        if lost:
+            raise ModelError(f"{node} reads {min(lost)!r}, which nothing makes")
+        own = [name for name in needs if isinstance(made.get(name), int)]
+        waiting.append(len(own))
+        for name in own:
+            readers.setdefault(name, []).append(i)
+    ready = [i for i, count in enumerate(waiting) if count == 0]
+    order: list[Node] = []
+    while ready:
+        node = nodes[heapq.heappop(ready)]
+        order.append(node)
+        for name in node.outputs:
+            for reader in readers.get(name, ()):
+                waiting[reader] -= 1
+                if waiting[reader] == 0:
+                    heapq.heappush(ready, reader)
+    if len(order) < len(nodes):
+        stuck = next(node for node, count in zip(nodes, waiting, strict=True) if count)
+        raise ModelError(f"{stuck} is part of a cycle: it waits for what depends on it")
+    for value in graph.outputs:
+        if value.name not in visible:
+            raise ModelError(f"the graph's output {value.name!r} is made by nothing")
+    return replace(graph, nodes=tuple(order))
+
+
+def _definitions(graph: Graph, outer: Set[str]) -> dict[str, int | None]:
+    """Each edge that the graph defines, with the place of its node if a node makes it."""
+    made: dict[str, int | None] = {}
+    for value in graph.inputs:
+        if value.name in made or value.name in outer:
+            raise ModelError(f"the input {value.name!r} is defined twice")
+        made[value.name] = None
+    made.update(dict.fromkeys(graph.initializers))
+    for i, node in enumerate(graph.nodes):
+        for name in node.outputs:
+            if name and (name in made or name in outer):
+                raise ModelError(f"{node} makes {name!r}, which is already defined")
+            if name:
+                made[name] = i
+    return made
+
+
+def drop_dead(graph: Graph) -> Graph:
+    """Without the nodes and initializers on which no output depends. Inputs stay."""
+    needed = {v.name for v in graph.outputs}
+    kept: list[Node] = []
+    for node in reversed(graph.nodes):
+        if needed.intersection(node.outputs):
+            needed.update(reads(node))
+            kept.append(node)
+    return replace(
+        graph,
+        nodes=tuple(reversed(kept)),
+        initializers={k: v for k, v in graph.initializers.items() if k in needed},
+    )
+
+
+def truncate(graph: Graph, edge: str) -> Graph:
+    """The graph that ends at ``edge``, its only output. Raises ModelError if there is none."""
+    for output in graph.outputs:
+        if output.name == edge:
+            return drop_dead(replace(graph, outputs=(output,)))
+    if not any(edge in node.outputs for node in graph.nodes):
+        raise ModelError(f"the model has no edge {edge!r} to cut at")
+    return drop_dead(replace(graph, outputs=(Value(edge, graph.values.get(edge)),)))
+
+
+def with_free_lengths(graph: Graph, length: int) -> Graph:
+    """The graph with inputs of any length where ``length`` is declared behind the batch."""
+
+    def freed(value: Value) -> Value:
+        if not isinstance(value.type, TensorType) or value.type.shape is None:
+            return value
+        dims = (None if i and d == length else d for i, d in enumerate(value.type.shape))
+        return replace(value, type=replace(value.type, shape=tuple(dims)))
+
+    return replace(graph, inputs=tuple(freed(v) for v in graph.inputs))
+
+
+def fold_constants(graph: Graph, precision: Precision = "native") -> Graph:
+    """With each node that depends on constants alone replaced by its value.
+
+    A value much larger than what it is made from is left to the run, and so is whatever fails.
+    """
+    overridable = {v.name for v in graph.inputs}
+    known = {k: v for k, v in graph.initializers.items() if k not in overridable}
+    folded: dict[str, Array] = {}
+    kept: list[Node] = []
+    for node in graph.nodes:
+        values = _evaluated(node, known, precision)
+        if values is None:
+            kept.append(node)
+            continue
+        made = {name: v for name, v in zip(node.outputs, values, strict=False) if name}
+        known.update(made)
+        folded.update(made)
+    return drop_dead(
+        replace(graph, nodes=tuple(kept), initializers={**graph.initializers, **folded})
+    )
+
+
+def _evaluated(
+    node: Node, known: Mapping[str, Array | SparseTensor], precision: Precision
+) -> tuple[Array, ...] | None:
+    arrays = [known.get(name) if name else None for name in node.inputs]
+    unknown = any(
+        name and not isinstance(a, np.ndarray) for name, a in zip(node.inputs, arrays, strict=True)
+    )
+    if unknown or node.subgraphs or not resolve(node.op_type, node.opset, node.domain).pure:
+        return None
+    size = sum(a.nbytes for a in arrays if isinstance(a, np.ndarray))
+    try:
+        with spending(Budget(max_bytes=8 * size + _SMALL_BYTES)), np.errstate(all="ignore"):
+            result = bind(node, precision)(*arrays)
+    except (ArithmeticError, OverBudgetError, LookupError, TypeError, ValueError):
+        return None
+    values = result if isinstance(result, tuple) else (result,)
+    if not all(isinstance(v, np.ndarray) for v in values):
+        return None
+    return values if sum(v.nbytes for v in values) <= 8 * size + _SMALL_BYTES else None
+
+
+_TYPE_ATTRIBUTES = frozenset(
+    "to dtype output_dtype output_datatype precision softmax_precision stash_type".split()
+)
+_HALVES = frozenset({"float16", "bfloat16"})
+
+
+def to_float64(graph: Graph) -> Graph:
+    """The graph with float64 instead of float32, float16 and bfloat16, in casts as well."""
+    return _retyped(graph, _HALVES | {"float32"}, np.dtype(np.float64))
+
+
+def carry_halves_wide(graph: Graph) -> Graph:
+    """The graph with float32 on its inner float16 and bfloat16 edges; inputs and outputs stay.
+
+    It is what runtimes without half-precision arithmetic do: as precise as the weights allow, and
+    faster than rounding after each node, which the standard asks for.
+    """
+    if not any(_is_half(kind) for kind in _types(graph)):
+        return graph
+    single = np.dtype(np.float32)
+    renamed: dict[str, str] = {}
+    heads, tails = [], []
+    for value in graph.inputs:
+        if _is_half(value.type):
+            renamed[value.name] = f"{value.name}~wide"
+            heads.append(_cast(value.name, renamed[value.name], single))
+    for value in graph.outputs:
+        if isinstance(value.type, TensorType) and _is_half(value.type):
+            inner = renamed.setdefault(value.name, f"{value.name}~wide")
+            tails.append(_cast(inner, value.name, value.type.dtype))
+    wide = _retyped(graph, _HALVES, single)
+    body = [_renamed(node, lambda name: renamed.get(name, name), {}) for node in wide.nodes]
+    return replace(wide, inputs=graph.inputs, outputs=graph.outputs, nodes=(*heads, *body, *tails))
+
+
+def _cast(source: str, target: str, dtype: np.dtype[Any]) -> Node:
+    return Node("Cast", (source,), (target,), {"to": code_of(dtype)}, opset=25)
+
+
+def _types(graph: Graph) -> Iterator[Type]:
+    for value in (*graph.inputs, *graph.outputs):
+        yield value.type
+    for weight in graph.initializers.values():
+        dtype = (weight.values if isinstance(weight, SparseTensor) else weight).dtype
+        yield TensorType(dtype)
+    for node in graph.walk():
+        for name, value in node.attributes.items():
+            if isinstance(value, np.ndarray):
+                yield TensorType(value.dtype)
+            elif name in _TYPE_ATTRIBUTES and isinstance(value, int) and value:
+                yield TensorType(dtype_of(value))
+
+
+def _is_half(kind: Type) -> bool:
+    return isinstance(kind, TensorType) and kind.dtype.name in _HALVES
+
+
+def _retyped(graph: Graph, narrow: Set[str], wide: np.dtype[Any]) -> Graph:
+    """The graph with ``wide`` instead of the ``narrow`` types in weights, attributes and types."""
+
+    def array(value: Array | SparseTensor) -> Array | SparseTensor:
+        if isinstance(value, SparseTensor):
+            return replace(value, values=array(value.values))  # type: ignore[arg-type]
+        return value.astype(wide) if value.dtype.name in narrow else value
+
+    def kind(declared: Type) -> Type:
+        if isinstance(declared, TensorType):
+            return replace(declared, dtype=wide) if declared.dtype.name in narrow else declared
+        return None if declared is None else replace(declared, element=kind(declared.element))
+
+    def attribute(name: str, value: Any) -> Any:
+        if isinstance(value, Graph):
+            return _retyped(value, narrow, wide)
+        if isinstance(value, np.ndarray | SparseTensor):
+            return array(value)
+        if name in _TYPE_ATTRIBUTES and isinstance(value, int) and value:
+            return code_of(wide) if dtype_of(value).name in narrow else value
+        return value
+
+    return replace(
+        graph,
+        inputs=tuple(replace(v, type=kind(v.type)) for v in graph.inputs),
+        outputs=tuple(replace(v, type=kind(v.type)) for v in graph.outputs),
+        values={name: kind(declared) for name, declared in graph.values.items()},
+        initializers={name: array(v) for name, v in graph.initializers.items()},
+        nodes=tuple(
+            replace(node, attributes={k: attribute(k, v) for k, v in node.attributes.items()})
+            for node in graph.nodes
+        ),
+    )
