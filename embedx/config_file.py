@@ -1,0 +1,90 @@
+"""Configuration files: JSON, or YAML with the parts that surprise left out."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from embedx.errors import ConfigError
+
+MAX_CONFIG_BYTES = 2**20
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The mapping in a .json or .yaml file. Raises ConfigError naming the file."""
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise ConfigError(f"{path} is larger than 1 MiB")
+        text = path.read_text("utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8") from error
+    try:
+        data = json.loads(text) if path.suffix == ".json" else parse_yaml(text)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: not JSON ({error})") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} holds {type(data).__name__}, expected a mapping")
+    return data
+
+
+def parse_yaml(text: str) -> Any:
+    """The value of a YAML document without aliases, tags and repeated keys, in JSON's types.
+
+    Aliases can unfold to gigabytes, tags can construct objects, and of repeated keys the last
+    would silently win. Raises ConfigError with the line.
+    """
+    try:
+        import yaml
+    except ImportError as error:
+        raise ConfigError(
+            "reading YAML needs PyYAML; install it, or write the file as JSON"
+        ) from error
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise ConfigError(
+                    f"line {self.peek_event().start_mark.line + 1}: aliases are not read"
+                )
+            return super().compose_node(parent, index)
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            keys = [key.value for key, _ in node.value]
+            for key, _ in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    raise ConfigError(f"line {key.start_mark.line + 1}: a key must be plain text")
+                if keys.count(key.value) > 1 or key.value == "<<":
+                    raise ConfigError(
+                        f"line {key.start_mark.line + 1}: the key {key.value!r} is repeated"
+                    )
+            return super().construct_mapping(node, deep)
+
+    try:
+        return yaml.load(text, Loader)  # a SafeLoader
+    except yaml.YAMLError as error:
+        raise ConfigError(f"not YAML ({' '.join(str(error).split())})") from error
+    except RecursionError as error:
+        raise ConfigError("nested too deeply") from error
+
+
+def refuse_unknown(given: Iterable[str], known: Iterable[str], where: str) -> None:
+    """Raise ConfigError for a key that is not known, with the nearest that is.
+
+    >>> refuse_unknown(["ruote"], ["name", "route"], "an endpoint")
+    Traceback (most recent call last):
+    ...
+    embedx.errors.ConfigError: an endpoint has no 'ruote'; did you mean 'route'?
+    """
+    names = list(known)
+    for key in given:
+        if key not in names:
+            near = difflib.get_close_matches(str(key), names, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names)}"
+            raise ConfigError(f"{where} has no {key!r}; {hint}")

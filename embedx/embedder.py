@@ -1,0 +1,304 @@
+"""Texts to embeddings, by sentence-transformers' names: load(path).encode(texts)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from embedx import pooling
+from embedx.binding import Precision
+from embedx.deployment import Pooling
+from embedx.errors import ConfigError, InputError, NodeError
+from embedx.graph import Array
+from embedx.text_model import TextModel
+from embedx.tokens import Tokens
+
+OutputPrecision: TypeAlias = Literal["float32", "int8", "uint8", "binary", "ubinary"]
+OutputValue: TypeAlias = Literal["sentence_embedding", "token_embeddings"] | None
+
+_log = logging.getLogger("embedx")
+_DEFAULT_LENGTH = 512
+
+
+def load(
+    name: str | os.PathLike[str],
+    *,
+    file_name: str | None = None,
+    pooling_mode: str | None = None,
+    max_seq_length: int | None = None,
+    num_cores: int | None = None,
+    precision: Precision = "native",
+) -> Embedder:
+    """The sentence embedding model in a folder, in an .onnx file, or in a local cache.
+
+    Pooling, dense layers, normalisation, prompts and the maximal length come from the
+    sentence-transformers files of the folder; ``pooling_mode`` (``mean``, ``cls``, ``max``,
+    ``lasttoken``, ``weightedmean``, ``mean_sqrt_len``) and ``max_seq_length`` override them.
+    ``file_name`` picks one of several ONNX files, such as ``onnx/model_O3.onnx``.
+
+    Raises InputError if nothing is found, ModelError, UnsupportedOpError or DeploymentError for a
+    model that cannot be used.
+    """
+    return Embedder(name, file_name, pooling_mode, max_seq_length, num_cores, precision)
+
+
+class Embedder:
+    """A sentence embedding model; made by :func:`load`."""
+
+    def __init__(
+        self,
+        name: str | os.PathLike[str],
+        file_name: str | None,
+        pooling_mode: str | None,
+        max_seq_length: int | None,
+        num_cores: int | None,
+        precision: Precision,
+    ) -> None:
+        if pooling_mode is not None and pooling_mode not in pooling.POOLINGS:
+            raise ConfigError(
+                f"pooling_mode is one of {', '.join(pooling.POOLINGS)}, not {pooling_mode!r}"
+            )
+        self.text_model = TextModel(
+            name,
+            "auto",
+            file_name=file_name,
+            longest=max_seq_length,
+            num_cores=num_cores,
+            precision=precision,
+            pooled=pooling_mode is None,
+        )
+        deployment = self.text_model.deployment
+        self.max_seq_length = (
+            max_seq_length
+            or self.text_model.fixed_length
+            or deployment.max_seq_length
+            or _DEFAULT_LENGTH
+        )
+        self.prompts = dict(deployment.prompts)
+        self.default_prompt_name = deployment.default_prompt_name
+        self.modules = (Pooling((pooling_mode,)),) if pooling_mode else deployment.modules
+        if not any(isinstance(m, Pooling) for m in self.modules):
+            self.modules = (Pooling(("mean",)), *self.modules)
+            self._guessed = pooling_mode is None
+        else:
+            self._guessed = False
+
+    def encode(
+        self,
+        inputs: str | Sequence[str],
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
+        output_value: OutputValue = "sentence_embedding",
+        precision: OutputPrecision = "float32",
+        convert_to_numpy: bool = True,
+        normalize_embeddings: bool = False,
+        truncate_dim: int | None = None,
+    ) -> Any:
+        """The embeddings of the texts, in order: (texts, dimensions), or 1-D for a single text.
+
+        A prompt (by name, or itself) is put in front of each text. ``output_value`` may ask for
+        ``token_embeddings`` (a list of (tokens, hidden) arrays), or None for dicts of both.
+        ``truncate_dim`` keeps the first dimensions, ``normalize_embeddings`` then divides by the L2
+        norm, and ``precision`` quantizes to int8, uint8 (over the range of these embeddings), or
+        packed bits. Without ``convert_to_numpy`` the result is a list of arrays. The bar shows
+        by default when the logger ``embedx`` is at INFO.
+
+        Raises InputError for what is no text, ConfigError for unknown options.
+        """
+        single = isinstance(inputs, str)
+        texts = [inputs] if isinstance(inputs, str) else list(inputs)
+        if output_value not in ("sentence_embedding", "token_embeddings", None):
+            raise ConfigError(
+                "output_value is sentence_embedding, token_embeddings or None, "
+                f"not {output_value!r}"
+            )
+        if batch_size < 1 or (truncate_dim is not None and truncate_dim < 1):
+            raise ConfigError("batch_size and truncate_dim must be at least 1")
+        prefix = self._prompt(prompt_name, prompt)
+        tokens, prompt_tokens = self._tokens(texts, prefix)
+        show = _log.isEnabledFor(logging.INFO) if show_progress_bar is None else show_progress_bar
+        results: list[Any] = [None] * len(texts)
+        for places, hidden in self._progress(tokens, batch_size, show):
+            vectors = self._pooled(hidden, prompt_tokens)
+            for row, place in enumerate(places):
+                if not np.isfinite(vectors[row]).all():
+                    raise NodeError(f"the model gives NaN or infinity for text {place}")
+                results[place] = {
+                    "sentence_embedding": vectors[row],
+                    "token_embeddings": hidden[row] if hidden.ndim == 3 else hidden[row : row + 1],
+                    "input_ids": tokens[place].ids,
+                }
+        return self._output(
+            results,
+            single,
+            output_value,
+            precision,
+            convert_to_numpy,
+            normalize_embeddings,
+            truncate_dim,
+        )
+
+    def encode_query(self, inputs: str | Sequence[str], **options: Any) -> Any:
+        """As :meth:`encode`, with the prompt named ``query`` if the model has one."""
+        return self._encode_as(("query",), inputs, options)
+
+    def encode_document(self, inputs: str | Sequence[str], **options: Any) -> Any:
+        """As :meth:`encode`, with the first of the prompts document, passage and corpus."""
+        return self._encode_as(("document", "passage", "corpus"), inputs, options)
+
+    def _encode_as(
+        self, names: Sequence[str], inputs: str | Sequence[str], options: dict[str, Any]
+    ) -> Any:
+        if options.get("prompt") is None and options.get("prompt_name") is None:
+            options["prompt_name"] = next((n for n in names if n in self.prompts), None)
+        return self.encode(inputs, **options)
+
+    def similarity(self, a: Array, b: Array) -> Array:
+        """The similarity of each row of ``a`` to each row of ``b``, by the model's own measure.
+
+        Cosine, dot product, or the negative Euclidean or Manhattan distance.
+        """
+        measure = self.text_model.deployment.similarity
+        a, b = np.atleast_2d(a), np.atleast_2d(b)
+        if measure == "dot":
+            return np.asarray(a @ b.T)
+        if measure in ("euclidean", "manhattan"):
+            order = 2 if measure == "euclidean" else 1
+            return np.asarray(-np.linalg.norm(a[:, None] - b[None], ord=order, axis=-1))
+        return np.asarray(pooling.normalize(a) @ pooling.normalize(b).T)
+
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        """The tokens of each text, cut off at ``max_seq_length``."""
+        return self.text_model.tokenizer.encode(texts, self.max_seq_length)
+
+    def get_embedding_dimension(self) -> int:
+        """The length of an embedding."""
+        return int(self.encode("a").shape[0])
+
+    get_sentence_embedding_dimension = get_embedding_dimension
+
+    def _prompt(self, name: str | None, prompt: str | None) -> str:
+        if prompt is not None:
+            return prompt
+        name = name or self.default_prompt_name
+        if name is None:
+            return ""
+        if name not in self.prompts:
+            raise ConfigError(
+                f"there is no prompt {name!r}; the model has {', '.join(self.prompts) or 'none'}"
+            )
+        return self.prompts[name]
+
+    def _tokens(self, texts: list[str], prefix: str) -> tuple[list[Tokens], int]:
+        tokenizer = self.text_model.tokenizer
+        for i, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise InputError(f"text {i} is {type(text).__name__}, expected str")
+        tokens = (
+            tokenizer.encode([(prefix + text).strip() for text in texts], self.max_seq_length)
+            if texts
+            else []
+        )
+        cut = sum(t.truncated for t in tokens)
+        if cut:
+            _log.warning(
+                "%d of %d texts are longer than %d tokens and were cut off",
+                cut,
+                len(texts),
+                self.max_seq_length,
+            )
+        if not prefix:
+            return tokens, 0
+        (alone,) = tokenizer.encode([prefix], self.max_seq_length)
+        behind = tokenizer.specials - tokenizer.leading_specials
+        return tokens, len(alone.ids) - behind
+
+    def _progress(
+        self, tokens: list[Tokens], batch_size: int, show: bool
+    ) -> Iterator[tuple[list[int], Array]]:
+        groups = self.text_model.embed(tokens, batch_size)
+        if not show:
+            yield from groups
+            return
+        from tqdm import tqdm
+
+        with tqdm(total=len(tokens), unit="text", file=sys.stderr) as bar:
+            for places, hidden in groups:
+                yield places, hidden
+                bar.update(len(places))
+
+    def _pooled(self, hidden: Array, prompt_tokens: int) -> Array:
+        modules = self.modules
+        if hidden.ndim == 2:
+            # The graph pools by itself; what follows the pooling may still be ours to do.
+            modules = tuple(m for m in modules if not isinstance(m, Pooling))
+        elif self._guessed:
+            _log.warning(
+                "no 1_Pooling/config.json says how to pool, so mean is used; pooling_mode= sets it"
+            )
+            self._guessed = False
+        return pooling.apply_modules(hidden, modules, prompt_tokens)
+
+    def _output(
+        self,
+        results: list[Any],
+        single: bool,
+        value: OutputValue,
+        precision: OutputPrecision,
+        as_array: bool,
+        normalized: bool,
+        truncate_dim: int | None,
+    ) -> Any:
+        width = next((len(r["sentence_embedding"]) for r in results if r), 0)
+        empty = {
+            "sentence_embedding": np.zeros(width, np.float32),
+            "token_embeddings": np.zeros((0, width), np.float32),
+            "input_ids": [],
+        }
+        results = [r or empty for r in results]
+        if value == "token_embeddings":
+            tokens = [r["token_embeddings"] for r in results]
+            return tokens[0] if single else tokens
+        vectors = np.array([r["sentence_embedding"] for r in results], np.float32).reshape(
+            len(results), width
+        )
+        vectors = vectors[:, :truncate_dim]
+        vectors = quantized(pooling.normalize(vectors) if normalized else vectors, precision)
+        if value is None:
+            dicts = [{**r, "sentence_embedding": v} for r, v in zip(results, vectors, strict=True)]
+            return dicts[0] if single else dicts
+        if single:
+            return vectors[0]
+        return vectors if as_array else list(vectors)
+
+
+def quantized(vectors: Array, precision: OutputPrecision) -> Array:
+    """Embeddings as int8 or uint8 over the range of each dimension, or as packed sign bits.
+
+    By the formulas of sentence-transformers' quantize_embeddings. Raises ConfigError for another
+    precision.
+
+    >>> quantized(np.array([[0.0, -1.0], [1.0, 1.0]]), "uint8")
+    array([[  0,   0],
+           [255, 255]], dtype=uint8)
+    """
+    if precision == "float32":
+        return vectors
+    if precision in ("binary", "ubinary"):
+        bits = np.packbits(vectors > 0, axis=-1)
+        return bits if precision == "ubinary" else (bits.astype(np.int16) - 128).astype(np.int8)
+    if precision not in ("int8", "uint8"):
+        raise ConfigError(
+            f"precision is float32, int8, uint8, binary or ubinary, not {precision!r}"
+        )
+    low, high = vectors.min(axis=0, initial=np.inf), vectors.max(axis=0, initial=-np.inf)
+    step = np.where(high > low, (high - low) / 255, 1)
+    level = np.trunc((vectors - low) / step)
+    return (level - 128).astype(np.int8) if precision == "int8" else level.astype(np.uint8)

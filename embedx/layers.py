@@ -1,0 +1,228 @@
+"""Where a transformer's layers end, found in the graph's structure alone.
+
+Whatever way a layer is exported (decomposed, fused, quantized, under any names), the hidden state
+between two layers is a bottleneck: every path from the token embeddings to the output runs through
+it. Between two bottlenecks with an addition at the end and a matrix product inside lies a residual
+block; the blocks that mix tokens begin the layers. A normalisation right behind a block belongs
+to it, and the rest behind the last block is a head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from embedx.errors import ConfigError
+from embedx.graph import Graph, Node, SparseTensor, TensorType, reads
+
+_LOOKUPS = ("Gather", "GatherBlockQuantized")
+_EMBEDDINGS = ("EmbedLayerNormalization", "QEmbedLayerNormalization")
+_ADDITIONS = (
+    "Add",
+    "Sum",
+    "QLinearAdd",
+    "SkipLayerNormalization",
+    "SkipSimplifiedLayerNormalization",
+)
+_PRODUCTS = ("MatMul", "Gemm", "Conv", "Attention", "Einsum", "DFT")
+_MIXERS = ("Softmax", "Attention", "DFT")
+_MEANS = ("ReduceMean", "Normalization")
+_NORM_PARTS = frozenset(
+    "ReduceMean ReduceSum Sub Pow Mul Add Sqrt Div Reciprocal Neg Cast Identity Transpose "
+    "QuantizeLinear DequantizeLinear QLinearMul QLinearAdd".split()
+)
+_RELABELLINGS = frozenset(
+    "Identity Cast Transpose Reshape Squeeze Unsqueeze Dropout RestorePadding "
+    "QuantizeLinear DequantizeLinear".split()
+)
+_SUM_OUTPUT = 3
+"""Where SkipLayerNormalization and its kin put the sum that they normalise."""
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A residual block: the bottlenecks (places in the list of them) that it lies between."""
+
+    start: int
+    end: int
+    mixes: bool
+
+
+def find_layers(graph: Graph) -> list[str]:
+    """The edges that carry each layer's output, first layer first; none if there are no layers.
+
+    The last layer's output includes the final normalisation, if there is one. ``graph`` must be
+    sorted and without local functions.
+    """
+    source = _token_edge(graph)
+    if source is None:
+        return []
+    path = _path(graph, source)
+    cuts = _bottlenecks(path, source)
+    blocks = _blocks(path, cuts)
+    if not blocks:
+        return []
+    ends = [
+        (block.end, following.start if following else len(cuts) - 1)
+        for block, following in zip(blocks, [*blocks[1:], None], strict=True)
+        if following is None or following.mixes or not any(b.mixes for b in blocks)
+    ]
+    return [
+        _layer_output(graph, path, cuts, end, limit, last=i == len(ends) - 1)
+        for i, (end, limit) in enumerate(ends)
+    ]
+
+
+def edge_of(graph: Graph, layer: int | str) -> str | None:
+    """The edge that ``layer`` names: an index into the layers, or a node's or an edge's name.
+
+    ``None`` if -1 is asked of a graph without layers: its own output is the last there is. Raises
+    ConfigError, listing what there is, for anything that does not exist.
+    """
+    if isinstance(layer, str):
+        for node in graph.nodes:
+            if node.name == layer or layer in node.outputs:
+                return layer if layer in node.outputs else node.outputs[0]
+        raise ConfigError(f"the model has no node or edge {layer!r}")
+    layers = find_layers(graph)
+    if not layers and layer == -1:
+        return None
+    if not -len(layers) <= layer < len(layers):
+        raise ConfigError(f"layer {layer} does not exist; the model has {len(layers)} layers")
+    return layers[layer]
+
+
+def _token_edge(graph: Graph) -> str | None:
+    """The edge on which the embedded tokens, or an encoder's float input, arrive."""
+    for node in graph.nodes:
+        if node.op_type in _EMBEDDINGS:
+            return node.outputs[0]
+    makers = graph.producers()
+    found: list[tuple[bool, int, str]] = []
+    for node in graph.nodes:
+        if node.op_type in _LOOKUPS and len(node.inputs) > 1:
+            origin = _origin(makers, node.inputs[1], ("Cast", "Identity", "Reshape", "Flatten"))
+            rows = _rows(
+                graph, _origin(makers, node.inputs[0], ("DequantizeLinear", "Cast", "Identity"))
+            )
+            direct = any(v.name == origin for v in graph.feeds)
+            if rows and (direct or origin not in graph.initializers):
+                found.append((direct and origin == graph.feeds[0].name, rows, node.outputs[0]))
+    if found:
+        return max(found, key=lambda entry: entry[:2])[2]
+    floats = (
+        v.name for v in graph.feeds if isinstance(v.type, TensorType) and v.type.dtype.kind == "f"
+    )
+    return next(floats, None)
+
+
+def _origin(makers: dict[str, Node], edge: str, through: Sequence[str]) -> str:
+    while edge in makers and makers[edge].op_type in through:
+        edge = makers[edge].inputs[0]
+    return edge
+
+
+def _rows(graph: Graph, edge: str) -> int:
+    table = graph.initializers.get(edge)
+    return table.shape[0] if table is not None and len(table.shape) == 2 else 0
+
+
+def _path(graph: Graph, source: str) -> list[Node]:
+    """The nodes between the source and the output that most of them lead to, in order."""
+    reached = {source}
+    nodes = []
+    for node in graph.nodes:
+        # A shape is no data: it would link layers that share nothing but their size.
+        if node.op_type not in ("Shape", "Size") and not reached.isdisjoint(reads(node)):
+            reached.update(name for name in node.outputs if name)
+            nodes.append(node)
+    reached.discard(source)
+    best: list[Node] = []
+    for output in graph.outputs:
+        needed, found = {output.name}, list[Node]()
+        for node in reversed(nodes):
+            if not needed.isdisjoint(node.outputs):
+                needed.update(reads(node))
+                found.append(node)
+        if len(found) > len(best) and source in needed:
+            best = found
+    return best[::-1]
+
+
+def _bottlenecks(path: list[Node], source: str) -> list[int]:
+    """The places of the nodes through which every path runs: those that no edge leaps over."""
+    maker = {name: i for i, node in enumerate(path) for name in node.outputs}
+    furthest = [0] * len(path)
+    start = 0
+    for i, node in enumerate(path):
+        for name in reads(node):
+            if name in maker:
+                furthest[maker[name]] = i
+            elif name == source:
+                start = i
+    cuts, reach = [], start
+    for i in range(len(path)):
+        if reach <= i:
+            cuts.append(i)
+        reach = max(reach, furthest[i])
+    return cuts
+
+
+def _blocks(path: list[Node], cuts: list[int]) -> list[_Block]:
+    blocks = []
+    for k, (a, b) in enumerate(zip([-1, *cuts], cuts, strict=False)):
+        inner = [node.op_type for node in path[a + 1 : b]]
+        has_product = any(part in kind for kind in inner for part in _PRODUCTS)
+        if has_product and path[b].op_type in _ADDITIONS:
+            mixes = any(part in kind for kind in inner for part in _MIXERS)
+            blocks.append(_Block(k - 1, k, mixes))
+    return blocks
+
+
+def _layer_output(
+    graph: Graph, path: list[Node], cuts: list[int], end: int, limit: int, *, last: bool
+) -> str:
+    """The edge behind the block that ends at bottleneck ``end``, or behind its normalisation."""
+    join = path[cuts[end]]
+    if "Normalization" in join.op_type:
+        best, place = _stream(join, path, last), end
+    else:
+        best, place = join.outputs[0], end
+        normalised = False
+        for k in range(end + 1, limit + 1):
+            segment = path[cuts[k - 1] + 1 : cuts[k] + 1]
+            if not all(n.op_type in _NORM_PARTS or "Normalization" in n.op_type for n in segment):
+                break
+            normalised = normalised or any(m in n.op_type for n in segment for m in _MEANS)
+            node = path[cuts[k]]
+            integer = path[cuts[place]].op_type.startswith("QLinear")
+            if (normalised and _normalises(graph, node, segment)) or (
+                integer and node.op_type == "DequantizeLinear"
+            ):
+                best, place = node.outputs[0], k
+    behind = path[cuts[place] + 1 :]
+    if last and all(node.op_type in _RELABELLINGS for node in behind):
+        return behind[-1].outputs[0] if behind else best
+    return best
+
+
+def _stream(join: Node, path: list[Node], last: bool) -> str:
+    has_sum = len(join.outputs) > _SUM_OUTPUT and join.outputs[_SUM_OUTPUT]
+    if last or not has_sum or not any(join.outputs[_SUM_OUTPUT] in node.inputs for node in path):
+        return join.outputs[0]
+    return join.outputs[_SUM_OUTPUT]
+
+
+def _normalises(graph: Graph, node: Node, segment: list[Node]) -> bool:
+    """Whether the node ends a step of a normalisation: the step itself, or its scale or shift."""
+    if "Normalization" in node.op_type or node.op_type == "Div" or len(segment) > 1:
+        return True
+    if node.op_type not in ("Mul", "Add", "QLinearMul", "QLinearAdd"):
+        return False
+    weights = (graph.initializers.get(name) for name in node.inputs)
+    return any(
+        isinstance(w, np.ndarray | SparseTensor) and len(w.shape) > 0 and max(w.shape) > 1
+        for w in weights
+    )
