@@ -1,0 +1,7 @@
+"""``python -m embedx``."""
+
+import sys
+
+from embedx.cli import main
+
+sys.exit(main())

@@ -1,0 +1,68 @@
+"""The operators as a table, and one operator as a card: all of it read off the functions."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from embedx.errors import ConfigError
+from embedx.ops import Op, registered
+
+
+def families() -> dict[tuple[str, str], list[Op]]:
+    """Each operator's behaviours, oldest first, by domain and name."""
+    found: dict[tuple[str, str], list[Op]] = {}
+    for entry in registered():
+        found.setdefault((entry.domain, entry.name), []).append(entry)
+    return found
+
+
+def table() -> str:
+    """A Markdown table: operator, since when, the function, what comes out."""
+    rows = ["| operator | since opset | function | gives |", "|---|---|---|---|"]
+    for (domain, name), versions in families().items():
+        newest = versions[-1].formula
+        title = f"{domain}::{name}" if domain else name
+        since = ", ".join(str(entry.since) for entry in versions)
+        rows.append(f"| {title} | {since} | `ops.{newest.__name__}` | {summary(newest)} |")
+    return "\n".join(rows)
+
+
+def summary(function: Callable[..., Any]) -> str:
+    """The first sentence of a function's docstring, on one line."""
+    first = (inspect.getdoc(function) or "").partition("\n\n")[0]
+    return " ".join(first.split()).replace("|", "\\|")
+
+
+def facts(name: str) -> list[dict[str, Any]]:
+    """What is known of an operator, newest behaviour first. Raises ConfigError if there is none."""
+    wanted = name.rpartition("::")[2].lower()
+    found = [
+        entry
+        for versions in families().values()
+        for entry in reversed(versions)
+        if wanted in (entry.name.lower(), entry.formula.__name__.rstrip("_"))
+        and name.rpartition("::")[0] in ("", entry.domain)
+    ]
+    if not found:
+        raise ConfigError(f"there is no operator {name!r}; 'embedx ops' lists them")
+    return [
+        {
+            "operator": entry.title,
+            "function": f"embedx.ops.{entry.formula.__name__}",
+            "signature": str(inspect.signature(entry.formula)),
+            "doc": inspect.getdoc(entry.formula),
+            "source": inspect.getsource(entry.formula),
+        }
+        for entry in found
+    ]
+
+
+def card(name: str) -> str:
+    """An operator's signature, documentation and source, for reading."""
+    parts = []
+    for entry in facts(name):
+        head = f"{entry['operator']}   {entry['function']}"
+        parts.append(f"{head}\n{'=' * len(head)}\n{entry['source'].rstrip()}")
+    return "\n\n\n".join(parts)
