@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from embedx.errors import ConfigError
 
@@ -13,7 +14,8 @@ def checked_lengths(sequence_length: int | Sequence[int]) -> tuple[int, ...]:
     >>> checked_lengths(128), checked_lengths([64, 16])
     ((128,), (16, 64))
     """
-    lengths = [sequence_length] if isinstance(sequence_length, int) else list(sequence_length)
+    several = isinstance(sequence_length, list | tuple)
+    lengths: list[Any] = list(sequence_length) if several else [sequence_length]  # type: ignore[arg-type]
     if not lengths or not all(type(n) is int and n > 0 for n in lengths):
         raise ConfigError(
             f"sequence_length is a positive number, or a list of such, not {sequence_length!r}"

@@ -56,7 +56,9 @@ def _dashed(word: str) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="embedx", description=embedx.__doc__, allow_abbrev=False)
-    parser.add_argument("--version", action="version", version=versions())
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="versions, of embedx and others"
+    )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     embed = _command(commands, "embed", _embed, "print the embeddings of texts")
@@ -112,6 +114,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     ops.add_argument("name", nargs="?", metavar="NAME")
     return parser
+
+
+class _Version(argparse.Action):
+    """Prints one version a line, which argparse's own action would wrap into a paragraph."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print(versions())
+        parser.exit()
 
 
 def _command(

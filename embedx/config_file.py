@@ -56,14 +56,14 @@ def parse_yaml(text: str) -> Any:
             return super().compose_node(parent, index)
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            keys = [key.value for key, _ in node.value]
+            seen = {"<<"}  # merges keys, and so may repeat them
             for key, _ in node.value:
+                line = f"line {key.start_mark.line + 1}"
                 if not isinstance(key, yaml.ScalarNode):
-                    raise ConfigError(f"line {key.start_mark.line + 1}: a key must be plain text")
-                if keys.count(key.value) > 1 or key.value == "<<":
-                    raise ConfigError(
-                        f"line {key.start_mark.line + 1}: the key {key.value!r} is repeated"
-                    )
+                    raise ConfigError(f"{line}: a key must be plain text")
+                if key.value in seen:
+                    raise ConfigError(f"{line}: the key {key.value!r} is repeated")
+                seen.add(key.value)
             return super().construct_mapping(node, deep)
 
     try:

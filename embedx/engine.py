@@ -68,7 +68,7 @@ def execute(
         for slot, value in zip(step.outputs, results, strict=False):
             values[slot] = value
         if observe is not None:
-            observe(step.node, arguments, results)
+            observe(step.node, arguments, results[: len(step.outputs)])
         for slot in step.dead:
             values[slot] = None
     return [values[slot] for slot in plan.output_slots]
@@ -235,7 +235,7 @@ class Engine:
         )
 
     def generate_random_inputs(
-        self, batch_size: int = 1, sequence_length: int = 128, seed: int = 0
+        self, batch_size: int = 1, sequence_length: int = 32, seed: int = 0
     ) -> list[Any]:
         """Feeds that a tokenizer could have made: known ids, masks of ones, ascending positions."""
         size = self.batch_size or batch_size

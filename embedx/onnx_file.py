@@ -37,6 +37,7 @@ from embedx.tensor_proto import decode_sparse_tensor, decode_tensor
 
 MAX_FILE_BYTES = 2**31
 MAX_NESTING = 32
+_SMALL_BYTES = 1024
 
 _MAGIC = {
     b"version https://git-lfs": "a Git LFS pointer; fetch the real file with 'git lfs pull'",
@@ -390,15 +391,12 @@ def _type_proto(kind: Type) -> Any:
 def _move_weights(model: ModelProto, path: Path, name: str) -> None:
     with path.open("wb") as file:
         for tensor in model.graph.initializer:
-            if not tensor.HasField("raw_data"):
-                continue  # strings stay inside
-            file.write(b"\0" * (-file.tell() % 64))  # aligned, so that mapped weights are
-            entries = (
-                ("location", name),
-                ("offset", file.tell()),
-                ("length", len(tensor.raw_data)),
-            )
-            file.write(tensor.raw_data)
+            data = tensor.raw_data
+            if len(data) < _SMALL_BYTES:
+                continue  # shapes and axes, which others' shape inference wants to see
+            file.write(b"\0" * (-file.tell() % 64))  # so that mapped weights are aligned
+            entries = (("location", name), ("offset", file.tell()), ("length", len(data)))
+            file.write(data)
             tensor.ClearField("raw_data")
             tensor.data_location = onnx.TensorProto.EXTERNAL
             for key, value in entries:

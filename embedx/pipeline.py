@@ -207,7 +207,7 @@ class Pipeline:
                 self._buckets[-1],
             )
         results: list[Array] = [np.zeros(0, np.float32)] * len(texts)
-        padded = strategy == "per_token"
+        padded = strategy == "per_token" and not model.pools
         widths = [bucket_of(len(t.ids), self._buckets) for t in tokens] if padded else None
         for places, hidden in model.embed(tokens, self.config.batch_size, widths):
             vectors = self._reduced(hidden)

@@ -58,6 +58,10 @@ class TextModel:
         )
         self.edge = edge or graph.outputs[0].name
         graph = truncate(graph, self.edge)
+        kind = graph.outputs[0].type
+        self.pools = (
+            isinstance(kind, TensorType) and kind.shape is not None and len(kind.shape) == 2
+        )
         self.tokenizer = Tokenizer(
             self.deployment.folder,
             self.deployment.tokenizer_config,
@@ -72,7 +76,7 @@ class TextModel:
         self._batch, self.fixed_length = batch, length
         self.engine = Engine(graph, num_cores=num_cores, precision=precision)
         self._rows = table_rows(self.engine.graph).get(self._ids.name)
-        self.one_by_one = any(node.op_type in _BATCH_WIDE for node in graph.walk())
+        self.one_by_one: bool = any(node.op_type in _BATCH_WIDE for node in graph.walk())
 
     def embed(
         self, texts: Sequence[Tokens], batch_size: int, pad_to: Sequence[int] | None = None

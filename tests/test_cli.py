@@ -1,0 +1,228 @@
+"""The command line: what it prints where, and how it exits."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from embedx import Engine, Pipeline, load
+from embedx.cli import main, versions
+from tests.tiny import HIDDEN, bert, deployment
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return deployment(tmp_path_factory.mktemp("tiny"), bert(head=True), pooling={})
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Any:
+    def call(*arguments: object) -> tuple[int, str, str]:
+        code = main([str(a) for a in arguments])
+        captured = capfd.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_embed_prints_json(run: Any, folder: Path) -> None:
+    code, out, err = run("embed", "-m", folder, "the cat", "a")
+    assert (code, err) == (0, "")
+    np.testing.assert_allclose(json.loads(out), load(folder).encode(["the cat", "a"]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv", "npy"])
+def test_embed_formats(run: Any, folder: Path, tmp_path: Path, form: str) -> None:
+    path = tmp_path / "out"
+    code, out, _ = run("embed", "-m", folder, "the cat", "a", "--format", form, "-o", path)
+    assert (code, out) == (0, "")
+    if form == "npy":
+        found = np.load(path)
+    else:
+        lines = path.read_text().splitlines()
+        found = [
+            json.loads(line) if form == "ndjson" else [*map(float, line.split(","))]
+            for line in lines
+        ]
+    np.testing.assert_allclose(found, load(folder).encode(["the cat", "a"]), rtol=1e-6)
+
+
+def test_embed_reads_stdin_and_files(
+    run: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the cat\na\n")))
+    _, stdin, _ = run("embed", "-m", folder, "-")
+    plain, lines = tmp_path / "texts.txt", tmp_path / "texts.jsonl"
+    plain.write_text("the cat\na\n")
+    lines.write_text('"the cat"\n{"text": "a"}\n')
+    _, expected, _ = run("embed", "-m", folder, "the cat", "a")
+    for path in (plain, lines):
+        assert run("embed", "-m", folder, "-i", path)[1] == expected
+    assert stdin == expected
+
+
+def test_embed_as_a_pipeline(run: Any, folder: Path) -> None:
+    arguments = ("embed", "-m", folder, "the cat", "--sequence_length=8")
+    _, per_token, _ = run(*arguments, "--emb-extraction-layer", "0")
+    _, reduced, _ = run(*arguments, "--extraction_strategy", "reduce_mean")
+    assert len(json.loads(per_token)[0]) == 8 * HIDDEN
+    pipeline = Pipeline.create(
+        model_path=folder, extraction_strategy="reduce_mean", sequence_length=8
+    )
+    np.testing.assert_allclose(json.loads(reduced), pipeline("the cat").embeddings, rtol=1e-6)
+    code, _, err = run(*arguments, "--extraction-strategy", "mean", "--normalize")
+    assert code == 2
+    assert "--normalize does not go with" in err
+
+
+def test_embed_options_of_encode(run: Any, folder: Path) -> None:
+    _, out, _ = run("embed", "-m", folder, "a", "--truncate-dim", 3, "--normalize", "--json")
+    document = json.loads(out)
+    assert document["schema_version"] == 1
+    assert np.linalg.norm(document["embeddings"][0]) == pytest.approx(1)
+    assert len(document["embeddings"][0]) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["embed", "-m", "/nowhere", "a"], 4, "no such file"),
+        (["embed", "-m", "FOLDER"], 4, "no texts"),
+        (["embed", "-m", "FOLDER", "-i", "/nowhere"], 4, "cannot read /nowhere"),
+        (["embed", "-m", "FOLDER", "a", "-o", "/nowhere/x"], 2, "cannot write"),
+        (["embed", "-m", "FOLDER", "a", "--extraction-strategy", "best"], 2, "extraction_strategy"),
+        (["inspect", "BROKEN"], 3, "not an ONNX model"),
+        (["truncate", "FOLDER", "--layer", "7", "-o", "OUT"], 2, "the model has 2 layers"),
+        (["truncate", "FOLDER", "-o", "MODEL"], 2, "never written to"),
+        (["truncate", "FOLDER", "-o", "/nowhere/x.onnx"], 2, "cannot write"),
+        (["ops", "Nothing"], 2, "no operator 'Nothing'"),
+    ],
+)
+def test_failures_are_one_line_and_an_exit_code(
+    run: Any, folder: Path, tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"\xff" * 9)
+    places = {
+        "FOLDER": folder,
+        "BROKEN": broken,
+        "OUT": tmp_path / "o.onnx",
+        "MODEL": folder / "model.onnx",
+    }
+    found, out, err = run(*(places.get(a, a) for a in arguments))
+    assert (found, out) == (code, "")
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_usage_errors_exit_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ([], ["nothing"], ["embed", "--unknown"]):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 2
+    assert "usage: embedx" in capsys.readouterr().err
+
+
+def test_a_bug_exits_with_70(run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("oops")
+
+    monkeypatch.setattr("embedx.embedder.load", broken)
+    code, _, err = run("embed", "-m", folder, "a")
+    assert code == 70
+    assert "please report" in err
+
+
+def test_interruption_exits_with_130(
+    run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("embedx.embedder.load", interrupted)
+    assert run("embed", "-m", folder, "a")[0] == 130
+
+
+def test_inspect_shows_what_is_there_and_what_is_missing(
+    run: Any, folder: Path, tmp_path: Path
+) -> None:
+    code, out, _ = run("inspect", folder)
+    assert code == 0
+    for fact in (
+        "opsets      ai.onnx 17",
+        "input       input_ids: int64[batch, sequence]",
+        "MatMul",
+        "layer         1",
+    ):
+        assert fact in out
+    proto = bert()
+    proto.graph.node.append(
+        onnx.helper.make_node("Zap", ["last_hidden_state"], ["z"], domain="my.own")
+    )
+    proto.graph.output.append(onnx.helper.make_tensor_value_info("z", 1, None))
+    path = tmp_path / "unknown.onnx"
+    path.write_bytes(proto.SerializeToString())
+    _, out, _ = run("inspect", path)
+    assert "my.own::Zap  NOT SUPPORTED" in out
+    _, out, _ = run("inspect", path, "--json")
+    facts = json.loads(out)
+    assert [op["name"] for op in facts["operators"] if not op["supported"]] == ["Zap"]
+    assert len(facts["layers"]) == 2
+
+
+@pytest.mark.parametrize("external", [False, True])
+def test_truncate_writes_a_valid_smaller_model(
+    run: Any, folder: Path, tmp_path: Path, external: bool
+) -> None:
+    path = tmp_path / "cut.onnx"
+    extra = ["--external-data"] if external else []
+    code, out, _ = run("truncate", folder, "--layer", "0", "-o", path, *extra)
+    assert code == 0
+    assert "ends at" in out
+    onnx.checker.check_model(str(path), full_check=True)
+    engine = Engine(path)
+    assert engine.output_shapes == [("batch", "sequence", HIDDEN)]
+    feeds = engine.generate_random_inputs(2, 5)
+    pipeline = Pipeline.create(model_path=folder, emb_extraction_layer=0)
+    np.testing.assert_array_equal(engine.run(feeds)[0], pipeline.text_model.engine.run(feeds)[0])
+
+
+def test_ops_lists_and_shows(run: Any) -> None:
+    _, out, _ = run("ops")
+    assert "| Softmax | 1, 13 | `ops.softmax` |" in out
+    _, out, _ = run("ops", "softmax")
+    assert "Softmax-13" in out
+    assert "Softmax-1 " in out
+    assert "np.exp(input" in out
+    _, out, _ = run("ops", "Softmax", "--json")
+    assert [b["operator"] for b in json.loads(out)["behaviours"]] == ["Softmax-13", "Softmax-1"]
+    _, out, _ = run("ops", "--json")
+    assert {"domain": "ai.onnx", "name": "Relu", "since": [6]} in json.loads(out)["operators"]
+
+
+def test_versions_name_what_it_runs_on() -> None:
+    names = [line.split()[0] for line in versions().splitlines()]
+    assert names[:6] == ["embedx", "python", "numpy", "scipy", "onnx", "tokenizers"]
+
+
+def test_module_and_pipes(folder: Path) -> None:
+    command = [sys.executable, "-m", "embedx"]
+    shown = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
+    assert shown.stdout == versions() + "\n"
+    # A reader that stops early is no failure.
+    pipe = subprocess.run(
+        f"{sys.executable} -m embedx ops | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert pipe.stderr == ""

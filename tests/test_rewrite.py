@@ -1,0 +1,184 @@
+"""Rewrites keep what a graph computes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from embedx.engine import Engine
+from embedx.errors import ModelError
+from embedx.graph import Graph
+from embedx.layers import find_layers
+from embedx.onnx_file import read_model
+from embedx.plan import make_plan
+from embedx.rewrite import (
+    carry_halves_wide,
+    drop_dead,
+    fold_constants,
+    inline_functions,
+    sort_nodes,
+    truncate,
+    with_free_lengths,
+)
+from tests.models import model
+from tests.tiny import bert
+
+ONES = np.ones(3, np.float32)
+
+
+def loaded(text: str, **options: Any) -> Graph:
+    return sort_nodes(inline_functions(read_model(model(text, **options))))
+
+
+def test_drop_dead_keeps_what_outputs_and_branches_need() -> None:
+    graph = loaded(
+        """g (bool c, float[N] x) => (float[N] z) <float[3] unused = {1, 2, 3}> {
+        dead = Exp(x)  needed = Neg(x)
+        z = If(c) <then_branch = t () => (float[N] a) { a = Identity(needed) },
+                   else_branch = e () => (float[N] b) { b = Identity(x) }> }"""
+    )
+    kept = drop_dead(graph)
+    assert [n.op_type for n in kept.nodes] == ["Neg", "If"]
+    assert not kept.initializers
+    assert kept.inputs == graph.inputs
+
+
+def test_fold_constants_leaves_no_constant_node_and_the_same_result() -> None:
+    graph = loaded(
+        """g (float[N] x) => (float[N] z) {
+        a = Constant<value = float[1] {2}>()  b = Exp(a)  c = Shape(b)
+        d = ConstantOfShape<value = float[1] {3}>(c)  y = Mul(x, b)  z = Add(y, d) }"""
+    )
+    folded = fold_constants(graph)
+    assert [n.op_type for n in folded.nodes] == ["Mul", "Add"]
+    np.testing.assert_allclose(Engine(graph).run([ONES])[0], np.exp(np.float32(2)) + 3)
+
+
+def test_fold_constants_leaves_bombs_and_random_numbers_to_the_run() -> None:
+    graph = loaded(
+        """g () => (float[A] y, float[B] r) <int64[1] n = {100000000}> {
+        y = ConstantOfShape(n)  r = RandomNormal<shape = [3]>() }"""
+    )
+    assert len(fold_constants(graph).nodes) == 2
+
+
+def test_fold_constants_leaves_overridable_defaults_alone() -> None:
+    graph = loaded("g (float[1] w = {1}) => (float[1] z) { z = Neg(w) }")
+    assert len(fold_constants(graph).nodes) == 1
+
+
+FUNCTIONS = """
+<domain: "local", opset_import: ["" : 12, "local" : 1]>
+rows <axis> (x) => (y) { y = Softmax<axis: int = @axis>(x) }
+<domain: "local", opset_import: ["" : 17, "local" : 1]>
+twice <axis: int = 1> (x, extra) => (y, x) { h = local.rows<axis: int = @axis>(x)  y = Add(h, h) }
+"""
+
+
+def test_functions_are_inlined_with_their_own_opset_defaults_and_omissions() -> None:
+    graph = loaded(
+        'g (float[2,2,2] x) => (float[2,2,2] y) { y, "" = local.twice(x) }',
+        functions=FUNCTIONS,
+        imports=', "local" : 1',
+    )
+    assert [n.op_type for n in graph.nodes] == ["Softmax", "Add"]
+    (y,) = Engine(graph).run([np.zeros((2, 2, 2), np.float32)])
+    # At opset 12 Softmax normalises the four numbers behind axis 1 together.
+    np.testing.assert_allclose(y, 0.5)
+
+
+def test_a_function_may_pass_an_input_through() -> None:
+    graph = loaded(
+        "g (float[2,2] x) => (float[2,2] y, float[2,2] z) { y, z = local.twice<axis = 0>(x) }",
+        functions=FUNCTIONS,
+        imports=', "local" : 1',
+    )
+    x = np.arange(4, dtype=np.float32).reshape(2, 2)
+    np.testing.assert_array_equal(Engine(graph).run([x])[1], x)
+
+
+@pytest.mark.parametrize(
+    ("functions", "call", "message"),
+    [
+        (
+            '<domain: "local", opset_import: ["local" : 1]> f (x) => (y) { y = local.f(x) }',
+            "local.f(x)",
+            "calls itself",
+        ),
+        (
+            '<domain: "", opset_import: ["" : 17]> Neg (x) => (y) { y = Abs(x) }',
+            "Neg(x)",
+            "redefines",
+        ),
+        (FUNCTIONS, "local.rows<other = 1>(x)", "which its function lacks"),
+        (FUNCTIONS, "local.rows<axis = 1>(x, x)", "more inputs"),
+    ],
+)
+def test_bad_functions_are_refused(functions: str, call: str, message: str) -> None:
+    text = f"g (float[2,2] x) => (float[2,2] y) {{ y = {call} }}"
+    with pytest.raises(ModelError, match=message):
+        loaded(text, functions=functions, imports=', "local" : 1')
+
+
+def test_functions_that_unfold_without_end_are_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("embedx.rewrite.MAX_NODES", 1000)
+    bodies = "".join(
+        f'<domain: "local", opset_import: ["" : 17, "local" : 1]> '
+        f"f{i} (x) => (y) {{ h = local.f{i + 1}(x)  y = local.f{i + 1}(h) }}\n"
+        for i in range(20)
+    )
+    bodies += '<domain: "local", opset_import: ["" : 17]> f20 (x) => (y) { y = Neg(x) }'
+    with pytest.raises(ModelError, match="unfold to more than 1000"):
+        loaded(
+            "g (float[N] x) => (float[N] y) { y = local.f0(x) }",
+            functions=bodies,
+            imports=', "local" : 1',
+        )
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_truncation_gives_what_the_whole_graph_had_there(layer: int) -> None:
+    graph = sort_nodes(read_model(bert(head=True)))
+    edge = find_layers(graph)[layer]
+    seen: dict[str, Any] = {}
+    whole = Engine(graph)
+    feeds = whole.generate_random_inputs(2, 6)
+    whole.run(feeds, observe=lambda node, i, o: seen.update(zip(node.outputs, o, strict=True)))
+    cut = Engine(truncate(graph, edge))
+    np.testing.assert_array_equal(cut.run(feeds)[0], seen[edge])
+    assert len(cut.plan.steps) < len(whole.plan.steps)
+
+
+def test_truncation_at_nothing_is_refused() -> None:
+    with pytest.raises(ModelError, match="no edge 'nowhere'"):
+        truncate(read_model(bert()), "nowhere")
+
+
+def test_graphs_without_halves_are_not_touched() -> None:
+    graph = sort_nodes(read_model(bert()))
+    assert carry_halves_wide(graph) is graph
+
+
+def test_freed_lengths_accept_any() -> None:
+    graph = loaded("g (float[batch,4] x) => (float[batch,4] z) { z = Neg(x) }")
+    freed = Engine(with_free_lengths(graph, 4))
+    assert freed.run([np.zeros((1, 7), np.float32)])[0].shape == (1, 7)
+
+
+def test_graphs_print_one_node_a_line() -> None:
+    text = str(loaded("g (float[N] x) => (float[N] z) { y = Neg(x)  z = Softmax<axis = 0>(y) }"))
+    assert text.splitlines() == [
+        "graph g(x: float32[N])",
+        "  y = Neg(x)",
+        "  z = Softmax<axis=0>(y)",
+        "  return z",
+    ]
+
+
+def test_plans_drop_each_value_once() -> None:
+    plan = make_plan(sort_nodes(read_model(bert())))
+    dead = [slot for step in plan.steps for slot in step.dead]
+    assert len(dead) == len(set(dead))
+    assert not set(dead) & {*plan.output_slots, 0}
