@@ -1,13 +1,15 @@
 """ONNX operators as plain functions: inputs by position, attributes by keyword.
 
 A function's bare name is the current behaviour; ``name_<since>`` is what it was from that opset
-on. They need NumPy, and SciPy in the few places that say so, and know nothing of graphs or files:
+on. onnxruntime's own operators are in :mod:`embedx.ops.microsoft`. They need NumPy, and SciPy in
+the few places that say so, and know nothing of graphs or files:
 
 >>> import numpy as np
 >>> softmax(np.array([0.0, 0.0]))
 array([0.5, 0.5])
 """
 
+from . import microsoft
 from ._budget import Budget, OverBudgetError, spending
 from ._registry import Op, registered, resolve, widened
 from ._typing import Array, Body, Value, code_of, dtype_of, is_floating
@@ -51,6 +53,17 @@ from .arithmetic import (
 from .attention import attention, rotary_embedding
 from .bitwise import bit_cast, bit_shift, bitwise_and, bitwise_not, bitwise_or, bitwise_xor
 from .casting import cast, cast_like, dropout, dropout_7
+from .channel_normalization import (
+    batch_normalization,
+    batch_normalization_1,
+    batch_normalization_7,
+    batch_normalization_9,
+    group_normalization,
+    group_normalization_18,
+    instance_normalization,
+    lrn,
+    mean_variance_normalization,
+)
 from .comparison import (
     and_,
     equal,
@@ -66,6 +79,7 @@ from .comparison import (
     xor,
 )
 from .control import if_, loop, scan, scan_8
+from .conv import col2im, conv, conv_transpose, deform_conv
 from .creation import (
     constant,
     constant_of_shape,
@@ -79,6 +93,7 @@ from .creation import (
     range_,
     trilu,
 )
+from .detection import max_roi_pool, non_max_suppression, roi_align, roi_align_10
 from .elementary import (
     acos,
     acosh,
@@ -112,8 +127,24 @@ from .indexing import (
     scatter_nd,
     tensor_scatter,
 )
-from .matmul import einsum, gemm, matmul
+from .integer import conv_integer, matmul_integer, qlinear_conv, qlinear_matmul
+from .linear_attention import causal_conv_with_state, flex_attention, linear_attention
+from .loss import negative_log_likelihood_loss, softmax_cross_entropy_loss
+from .matmul import det, einsum, gemm, matmul
 from .normalization import layer_normalization, lp_normalization, rms_normalization
+from .pool import (
+    average_pool,
+    global_average_pool,
+    global_lp_pool,
+    global_lp_pool_1,
+    global_max_pool,
+    lp_pool,
+    lp_pool_1,
+    max_pool,
+    max_unpool,
+)
+from .quantization import dequantize_linear, dynamic_quantize_linear, quantize_linear
+from .recurrent import gru, gru_3, lstm, lstm_1, rnn, rnn_1
 from .reduction import (
     reduce_l1,
     reduce_l2,
@@ -138,6 +169,8 @@ from .reduction_legacy import (
     reduce_sum_1,
     reduce_sum_square_1,
 )
+from .resize import resize, resize_10, upsample, upsample_1, upsample_7
+from .sampling import affine_grid, grid_sample, grid_sample_16
 from .searching import argmax, argmin, cumprod, cumsum, top_k, top_k_1, unique
 from .sequence import (
     concat_from_sequence,
@@ -154,6 +187,7 @@ from .sequence import (
     split_to_sequence,
 )
 from .shape import (
+    depth_to_space,
     expand,
     flatten,
     identity,
@@ -161,11 +195,21 @@ from .shape import (
     reshape_1,
     shape,
     size,
+    space_to_depth,
     squeeze,
     squeeze_1,
     transpose,
     unsqueeze,
     unsqueeze_1,
+)
+from .signal import (
+    blackman_window,
+    dft,
+    dft_17,
+    hamming_window,
+    hann_window,
+    mel_weight_matrix,
+    stft,
 )
 from .slicing import (
     center_crop_pad,
@@ -181,6 +225,13 @@ from .slicing import (
     tile_1,
 )
 from .softmax import hardmax, hardmax_1, log_softmax, log_softmax_1, softmax, softmax_1
+from .text import (
+    regex_full_match,
+    string_concat,
+    string_normalizer,
+    string_split,
+    tf_idf_vectorizer,
+)
 
 __all__ = [
     "Array",
@@ -193,6 +244,7 @@ __all__ = [
     "acos",
     "acosh",
     "add",
+    "affine_grid",
     "and_",
     "argmax",
     "argmin",
@@ -201,34 +253,52 @@ __all__ = [
     "atan",
     "atanh",
     "attention",
+    "average_pool",
+    "batch_normalization",
+    "batch_normalization_1",
+    "batch_normalization_7",
+    "batch_normalization_9",
     "bit_cast",
     "bit_shift",
     "bitwise_and",
     "bitwise_not",
     "bitwise_or",
     "bitwise_xor",
+    "blackman_window",
     "cast",
     "cast_like",
+    "causal_conv_with_state",
     "ceil",
     "celu",
     "center_crop_pad",
     "clip",
     "clip_6",
     "code_of",
+    "col2im",
     "compress",
     "concat",
     "concat_1",
     "concat_from_sequence",
     "constant",
     "constant_of_shape",
+    "conv",
+    "conv_integer",
+    "conv_transpose",
     "cos",
     "cosh",
     "cumprod",
     "cumsum",
+    "deform_conv",
+    "depth_to_space",
+    "dequantize_linear",
+    "det",
+    "dft",
+    "dft_17",
     "div",
     "dropout",
     "dropout_7",
     "dtype_of",
+    "dynamic_quantize_linear",
     "einsum",
     "elu",
     "equal",
@@ -237,20 +307,34 @@ __all__ = [
     "expand",
     "eye_like",
     "flatten",
+    "flex_attention",
     "floor",
     "gather",
     "gather_elements",
     "gather_nd",
     "gelu",
     "gemm",
+    "global_average_pool",
+    "global_lp_pool",
+    "global_lp_pool_1",
+    "global_max_pool",
     "greater",
     "greater_or_equal",
+    "grid_sample",
+    "grid_sample_16",
+    "group_normalization",
+    "group_normalization_18",
+    "gru",
+    "gru_3",
+    "hamming_window",
+    "hann_window",
     "hard_sigmoid",
     "hard_swish",
     "hardmax",
     "hardmax_1",
     "identity",
     "if_",
+    "instance_normalization",
     "is_floating",
     "isinf",
     "isnan",
@@ -258,19 +342,34 @@ __all__ = [
     "leaky_relu",
     "less",
     "less_or_equal",
+    "linear_attention",
     "log",
     "log_softmax",
     "log_softmax_1",
     "loop",
     "lp_normalization",
+    "lp_pool",
+    "lp_pool_1",
+    "lrn",
+    "lstm",
+    "lstm_1",
     "matmul",
+    "matmul_integer",
     "max_",
+    "max_pool",
+    "max_roi_pool",
+    "max_unpool",
     "mean",
+    "mean_variance_normalization",
+    "mel_weight_matrix",
+    "microsoft",
     "min_",
     "mish",
     "mod",
     "mul",
     "neg",
+    "negative_log_likelihood_loss",
+    "non_max_suppression",
     "nonzero",
     "not_",
     "one_hot",
@@ -283,6 +382,9 @@ __all__ = [
     "pow_",
     "prelu",
     "prelu_1",
+    "qlinear_conv",
+    "qlinear_matmul",
+    "quantize_linear",
     "random_normal",
     "random_normal_like",
     "random_uniform",
@@ -309,13 +411,20 @@ __all__ = [
     "reduce_sum_1",
     "reduce_sum_square",
     "reduce_sum_square_1",
+    "regex_full_match",
     "registered",
     "relu",
     "reshape",
     "reshape_1",
+    "resize",
+    "resize_10",
     "resolve",
     "reverse_sequence",
     "rms_normalization",
+    "rnn",
+    "rnn_1",
+    "roi_align",
+    "roi_align_10",
     "rotary_embedding",
     "round_",
     "scan",
@@ -342,8 +451,10 @@ __all__ = [
     "slice_1",
     "softmax",
     "softmax_1",
+    "softmax_cross_entropy_loss",
     "softplus",
     "softsign",
+    "space_to_depth",
     "spending",
     "split",
     "split_2",
@@ -351,6 +462,10 @@ __all__ = [
     "sqrt",
     "squeeze",
     "squeeze_1",
+    "stft",
+    "string_concat",
+    "string_normalizer",
+    "string_split",
     "sub",
     "sum_",
     "swiglu",
@@ -358,6 +473,7 @@ __all__ = [
     "tan",
     "tanh",
     "tensor_scatter",
+    "tf_idf_vectorizer",
     "thresholded_relu",
     "tile",
     "tile_1",
@@ -368,6 +484,9 @@ __all__ = [
     "unique",
     "unsqueeze",
     "unsqueeze_1",
+    "upsample",
+    "upsample_1",
+    "upsample_7",
     "where",
     "widened",
     "xor",

@@ -48,17 +48,34 @@ def indices_in(indices: Array, size: int) -> Array:
     return np.where(indices < 0, indices + size, indices)
 
 
+def one_type(*arrays: Array) -> None:
+    """Raise TypeError unless all arrays have one dtype: ONNX converts nothing on its own."""
+    if any(array.dtype != arrays[0].dtype for array in arrays):
+        kinds = ", ".join(str(array.dtype) for array in arrays)
+        raise TypeError(f"the inputs must have one type, they have {kinds}; insert a Cast")
+
+
 def same_type(*arrays: Array) -> None:
-    """Raise TypeError unless all arrays have one dtype: ONNX converts nothing on its own.
+    """``one_type`` for inputs that are broadcast against each other.
 
     A broadcast that would exceed the run's budget raises OverBudgetError.
     """
-    first = arrays[0].dtype
-    for array in arrays:
-        if array.dtype != first:
-            kinds = ", ".join(str(a.dtype) for a in arrays)
-            raise TypeError(f"the inputs must have one type, they have {kinds}; insert a Cast")
+    one_type(*arrays)
     reserve_broadcast(*arrays)
+
+
+def per_channel(values: Array, x: Array) -> Array:
+    """One number a channel, so that it broadcasts to ``x``, whose axis 1 has the channels.
+
+    Raises ValueError for another number of numbers, TypeError for another dtype than that of ``x``.
+
+    >>> per_channel(np.zeros(3), np.zeros((2, 3, 5, 5))).shape
+    (3, 1, 1)
+    """
+    one_type(x, values)
+    if x.ndim < 2 or values.shape != x.shape[1:2]:
+        raise ValueError(f"expected one number a channel of {x.shape}, got shape {values.shape}")
+    return values.reshape(-1, *[1] * (x.ndim - 2))
 
 
 def scalar_int(value: Array) -> int:

@@ -65,7 +65,7 @@ def reshape(data: Array, shape: Array, /, *, allowzero: int = 0) -> Array:
 
 
 @op("Reshape", since=1)
-def reshape_1(data: Array, /, *, shape: tuple[int, ...] = ()) -> Array:
+def reshape_1(data: Array, /, *, shape: tuple[int, ...] | None = None) -> Array:
     """The same elements in another shape, when the shape was an attribute.
 
     >>> reshape_1(np.zeros((2, 3, 4)), shape=(0, -1)).shape
@@ -73,7 +73,7 @@ def reshape_1(data: Array, /, *, shape: tuple[int, ...] = ()) -> Array:
 
     Spec: Reshape-1.
     """
-    return reshape(data, np.array(shape, np.int64))
+    return reshape(data, np.array(shape or (), np.int64))
 
 
 @op("Flatten", since=1)
@@ -184,3 +184,56 @@ def identity(input: Array, /) -> Array:
     Spec: Identity-25.
     """
     return input
+
+
+@op("DepthToSpace", since=1)
+def depth_to_space(input: Array, /, *, blocksize: int, mode: str = "DCR") -> Array:
+    """Images whose channels are laid out as blocks of ``blocksize x blocksize`` pixels.
+
+    The input is (batch, channels, height, width). The channels of a block lie next to each other
+    in ``"CRD"`` mode, and a block apart in ``"DCR"`` mode. Raises ValueError if they do not divide.
+
+    >>> depth_to_space(np.arange(4).reshape(1, 4, 1, 1), blocksize=2)
+    array([[[[0, 1],
+             [2, 3]]]])
+
+    Spec: DepthToSpace-28.
+    """
+    _check_blocks(input, blocksize, mode)
+    batch, channels, height, width = input.shape
+    depth, rest = divmod(channels, blocksize**2)
+    if rest:
+        raise ValueError(f"{channels} channels do not make up blocks of {blocksize}")
+    if mode == "DCR":
+        blocks = input.reshape(batch, blocksize, blocksize, depth, height, width)
+        moved = blocks.transpose(0, 3, 4, 1, 5, 2)
+    else:
+        blocks = input.reshape(batch, depth, blocksize, blocksize, height, width)
+        moved = blocks.transpose(0, 1, 4, 2, 5, 3)
+    return moved.reshape(batch, depth, height * blocksize, width * blocksize)
+
+
+@op("SpaceToDepth", since=1)
+def space_to_depth(input: Array, /, *, blocksize: int, mode: str = "DCR") -> Array:
+    """Images whose blocks of ``blocksize x blocksize`` pixels are laid out as channels.
+
+    The inverse of DepthToSpace with the same mode.
+
+    >>> space_to_depth(np.arange(4).reshape(1, 1, 2, 2), blocksize=2).ravel()
+    array([0, 1, 2, 3])
+
+    Spec: SpaceToDepth-28.
+    """
+    _check_blocks(input, blocksize, mode)
+    batch, depth, height, width = input.shape
+    rows, columns = height // blocksize, width // blocksize
+    if (rows * blocksize, columns * blocksize) != (height, width):
+        raise ValueError(f"an image of {height} x {width} has no blocks of {blocksize}")
+    blocks = input.reshape(batch, depth, rows, blocksize, columns, blocksize)
+    order = (0, 3, 5, 1, 2, 4) if mode == "DCR" else (0, 1, 3, 5, 2, 4)
+    return blocks.transpose(order).reshape(batch, depth * blocksize**2, rows, columns)
+
+
+def _check_blocks(input: Array, blocksize: int, mode: str) -> None:
+    if input.ndim != 4 or blocksize < 1 or mode not in ("DCR", "CRD"):
+        raise ValueError(f"blocks of {blocksize} in mode {mode!r} for shape {input.shape}")

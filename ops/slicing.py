@@ -9,7 +9,7 @@ import numpy as np
 from ._budget import reserve
 from ._checks import axes_in, axis_in, int_list, same_type, scalar_int
 from ._registry import op
-from ._typing import Array
+from ._typing import Array, zero_of
 
 _PAD_MODES = ("constant", "reflect", "edge", "wrap")
 
@@ -28,10 +28,6 @@ def slice_(
     Negative numbers count from the end, numbers beyond the axis are moved into it, as in Python.
     Raises ValueError for a step of 0 or lists of different lengths.
 
-    >>> slice_(np.arange(5), np.array([-1]), np.array([-9]), steps=np.array([-2]))
-    Traceback (most recent call last):
-    ...
-    TypeError: slice_() got some positional-only arguments passed as keyword arguments: 'steps'
     >>> slice_(np.arange(5), np.array([-1]), np.array([-9]), None, np.array([-2]))
     array([4, 2, 0])
 
@@ -136,7 +132,10 @@ def concat(*inputs: Array, axis: int) -> Array:
     Spec: Concat-13.
     """
     same_type(*(i.reshape(-1)[:1] for i in inputs))
-    return np.concatenate(inputs, axis=axis_in(axis, inputs[0].ndim))
+    axis = axis_in(axis, inputs[0].ndim)
+    total = sum(i.shape[axis] for i in inputs if i.ndim > axis)
+    reserve((*inputs[0].shape[:axis], total, *inputs[0].shape[axis + 1 :]), inputs[0].dtype)
+    return np.concatenate(inputs, axis=axis)
 
 
 @op("Concat", since=1)
@@ -164,8 +163,8 @@ def pad(
     """``data`` with elements added at the ends of ``axes``, or removed where ``pads`` is negative.
 
     ``pads`` (int64) lists the counts in front of each axis, then those behind; elements are removed
-    before others are added. ``mode``:
-    "constant" (``constant_value``, or zero), "reflect" (without the edge), "edge", "wrap".
+    before others are added. ``mode``: "constant" (``constant_value``, or zero, or the empty
+    string), "reflect" (without the edge), "edge", "wrap".
 
     >>> pad(np.array([1, 2, 3]), np.array([2, -1]), mode="reflect")
     array([1, 2, 1, 2])
@@ -186,7 +185,7 @@ def pad(
     reserve((n + sum(g) for n, g in zip(cropped.shape, grown, strict=True)), data.dtype)
     if mode != "constant":
         return np.pad(cropped, grown, mode=mode)  # type: ignore[call-overload]
-    fill = np.zeros((), data.dtype) if constant_value is None else constant_value.reshape(())
+    fill = zero_of(data.dtype) if constant_value is None else constant_value.reshape(())
     same_type(data.reshape(-1)[:1], fill)
     return np.pad(cropped, grown, constant_values=fill)
 

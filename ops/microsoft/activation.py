@@ -1,0 +1,102 @@
+"""Activations with what onnxruntime fuses into them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .. import activation
+from .._checks import same_type
+from .._registry import op
+from .._typing import Array
+
+
+@op("Gelu", since=1, domain="com.microsoft", rounds=True)
+def gelu(x: Array, /) -> Array:
+    """``X`` times the normal distribution's cumulative function at X.
+
+    >>> gelu(np.array([-1.0, 0.0, 1.0])).round(6)
+    array([-0.158655,  0.      ,  0.841345])
+
+    Spec: com.microsoft.Gelu-1.
+    """
+    return activation.gelu(x)
+
+
+@op("BiasGelu", since=1, domain="com.microsoft", rounds=True)
+def bias_gelu(a: Array, b: Array, /) -> Array:
+    """The Gelu of ``A + B``, with B a vector along the last axis.
+
+    >>> bias_gelu(np.array([[-2.0, 0.0]]), np.array([1.0, 1.0])).round(6)
+    array([[-0.158655,  0.841345]])
+
+    Spec: com.microsoft.BiasGelu-1.
+    """
+    same_type(a, b)
+    return activation.gelu(a + b)
+
+
+@op("FastGelu", since=1, domain="com.microsoft", rounds=True)
+def fast_gelu(x: Array, bias: Array | None = None, /) -> Array:
+    """The Gelu of ``X + bias`` by the tanh formula.
+
+    >>> fast_gelu(np.array([-1.0, 0.0, 1.0])).round(6)
+    array([-0.158808,  0.      ,  0.841192])
+
+    Spec: com.microsoft.FastGelu-1.
+    """
+    return activation.gelu(x if bias is None else x + bias, approximate="tanh")
+
+
+@op("QuickGelu", since=1, domain="com.microsoft", rounds=True)
+def quick_gelu(x: Array, /, *, alpha: float = 1.702) -> Array:
+    """``X * sigmoid(alpha * X)``.
+
+    >>> quick_gelu(np.array([0.0, 100.0]))
+    array([  0., 100.])
+
+    Spec: com.microsoft.QuickGelu-1.
+    """
+    return activation.swish(x, alpha=alpha)
+
+
+@op("BiasSplitGelu", since=1, domain="com.microsoft", rounds=True)
+def bias_split_gelu(x: Array, bias: Array, /) -> Array:
+    """The left half of ``X + bias`` times the Gelu of its right half, on the last axis.
+
+    >>> bias_split_gelu(np.array([[[3.0, 100.0]]]), np.array([0.0, 0.0]))
+    array([[[300.]]])
+
+    Spec: com.microsoft.BiasSplitGelu-1.
+    """
+    same_type(x, bias)
+    left, right = np.split(x + bias, 2, axis=-1)
+    return np.asarray(left * activation.gelu(right))
+
+
+def activated(x: Array, name: str | None, alpha: float | None, beta: float | None) -> Array:
+    """``x`` through the activation that a fused operator names; unchanged without a name.
+
+    Raises ValueError for a name that onnxruntime does not fuse.
+
+    >>> activated(np.array([-1.0]), "LeakyRelu", 0.5, None)
+    array([-0.5])
+    """
+    if name in (None, ""):
+        return x
+    if name == "LeakyRelu":
+        return activation.leaky_relu(x, alpha=0.01 if alpha is None else alpha)
+    if name == "HardSigmoid":
+        slope, shift = 0.2 if alpha is None else alpha, 0.5 if beta is None else beta
+        return activation.hard_sigmoid(x, alpha=slope, beta=shift)
+    if name == "Clip":
+        low, high = -math.inf if alpha is None else alpha, math.inf if beta is None else beta
+        return np.clip(x, low, high)
+    if name == "Relu":
+        return activation.relu(x)
+    if name == "Sigmoid":
+        return activation.sigmoid(x)
+    if name == "Tanh":
+        return np.asarray(np.tanh(x))
+    raise ValueError(f"the activation {name!r} is not known")

@@ -1,0 +1,88 @@
+"""Matrix products with what onnxruntime fuses into them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import matmul
+from .._registry import op
+from .._typing import Array
+from .activation import activated
+
+
+@op("FusedMatMul", since=1, domain="com.microsoft", rounds=True)
+def fused_matmul(
+    a: Array,
+    b: Array,
+    /,
+    *,
+    alpha: float = 1.0,
+    transA: int = 0,  # noqa: N803 (the schema's spelling)
+    transB: int = 0,  # noqa: N803
+    transBatchA: int = 0,  # noqa: N803
+    transBatchB: int = 0,  # noqa: N803
+) -> Array:
+    """``alpha * A' @ B'``, with the last two axes of A and B swapped if asked for.
+
+    ``transBatchA`` (or B) moves the first axis behind the other batch axes before that.
+
+    >>> fused_matmul(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]), transB=1, alpha=2.0)
+    array([[22.]])
+
+    Spec: com.microsoft.FusedMatMul-1.
+    """
+    product = matmul.matmul(_turned(a, transA, transBatchA), _turned(b, transB, transBatchB))
+    return np.asarray(product if alpha == 1 else alpha * product)
+
+
+def _turned(x: Array, swap: int, move_batch: int) -> Array:
+    if move_batch:
+        x = np.moveaxis(x, 0, -2)
+    return x.swapaxes(-1, -2) if swap and x.ndim > 1 else x
+
+
+@op("TransposeMatMul", since=1, domain="com.microsoft", rounds=True)
+def transpose_matmul(
+    a: Array,
+    b: Array,
+    /,
+    *,
+    alpha: float = 1.0,
+    transA: int = 0,  # noqa: N803 (the schema's spelling)
+    transB: int = 0,  # noqa: N803
+) -> Array:
+    """FusedMatMul under its first name.
+
+    >>> transpose_matmul(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]), transB=1)
+    array([[11.]])
+
+    Spec: com.microsoft.TransposeMatMul-1.
+    """
+    return fused_matmul(a, b, alpha=alpha, transA=transA, transB=transB)
+
+
+@op("FusedGemm", since=1, domain="com.microsoft", rounds=True)
+def fused_gemm(
+    a: Array,
+    b: Array,
+    c: Array | None = None,
+    /,
+    *,
+    activation: str | None = None,
+    activation_alpha: float | None = None,
+    activation_beta: float | None = None,
+    activation_gamma: float | None = None,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    transA: int = 0,  # noqa: N803 (the schema's spelling)
+    transB: int = 0,  # noqa: N803
+) -> Array:
+    """Gemm followed by ``activation``: Relu, Tanh, Sigmoid, LeakyRelu, HardSigmoid or Clip.
+
+    >>> fused_gemm(np.array([[1.0]]), np.array([[-3.0]]), activation="Relu")
+    array([[0.]])
+
+    Spec: com.microsoft.FusedGemm-1.
+    """
+    y = matmul.gemm(a, b, c, alpha=alpha, beta=beta, transA=transA, transB=transB)
+    return activated(y, activation, activation_alpha, activation_beta)
