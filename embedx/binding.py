@@ -23,9 +23,10 @@ at the operator's output. ``float64``: nothing is rounded."""
 class Signature:
     """What an operator function takes."""
 
-    required_inputs: int
-    inputs: int | None
-    """The most inputs there can be; ``None`` if any number."""
+    required: tuple[bool, ...]
+    """For each input in order whether it must be there."""
+    variadic: bool
+    """Whether any number of further inputs may follow."""
     attributes: dict[str, inspect.Parameter]
 
 
@@ -35,11 +36,10 @@ def signature_of(function: Callable[..., Any]) -> Signature:
     parameters = inspect.signature(function).parameters.values()
     positional = [p for p in parameters if p.kind is p.POSITIONAL_ONLY]
     variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-    return Signature(
-        sum(p.default is p.empty for p in positional),
-        None if variadic else len(positional),
-        {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY},
-    )
+    # An optional input in front of a required one can have no default.
+    required = (p.default is p.empty and "None" not in p.annotation for p in positional)
+    attributes = {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY}
+    return Signature(tuple(required), variadic, attributes)
 
 
 def bind(node: Node, precision: Precision = "native") -> Callable[..., Any]:
@@ -75,7 +75,7 @@ def _computing(found: Op, precision: Precision) -> Callable[..., Any]:
     if precision == "float64":
         return _unrounded(found.formula)
     if precision == "exact" and found.rounds:
-        return widened(found.formula, np.dtype(np.float64), found.rounds)
+        return widened(found.formula, np.dtype(np.float64), found.rounds, found.like)
     return found.function
 
 
@@ -95,14 +95,14 @@ def _unrounded(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _check_inputs(node: Node, signature: Signature) -> None:
-    given = len(node.inputs)
-    while given and node.inputs[given - 1] == "":
-        given -= 1
-    missing = [i for i, name in enumerate(node.inputs[: signature.required_inputs]) if name == ""]
-    if given < signature.required_inputs or missing:
-        raise ModelError(f"{node} has {given} inputs and needs {signature.required_inputs}")
-    if signature.inputs is not None and given > signature.inputs:
-        raise ModelError(f"{node} has {given} inputs and takes at most {signature.inputs}")
+    given = [i for i, name in enumerate(node.inputs) if name]
+    missing = [i for i, needed in enumerate(signature.required) if needed and i not in given]
+    if missing:
+        raise ModelError(f"{node} has {len(node.inputs)} inputs and lacks input {missing[0]}")
+    if not signature.variadic and max(given, default=0) >= max(len(signature.required), 1):
+        raise ModelError(
+            f"{node} has {len(node.inputs)} inputs and takes at most {len(signature.required)}"
+        )
 
 
 _TYPES: dict[str, Callable[[Any], bool]] = {

@@ -16,6 +16,7 @@ import numpy as np
 
 from embedx.errors import ConfigError
 from embedx.graph import Graph, Node, SparseTensor, TensorType, reads
+from embedx.rewrite import constants_as_initializers
 
 _LOOKUPS = ("Gather", "GatherBlockQuantized")
 _EMBEDDINGS = ("EmbedLayerNormalization", "QEmbedLayerNormalization")
@@ -31,12 +32,13 @@ _MIXERS = ("Softmax", "Attention", "DFT")
 _MEANS = ("ReduceMean", "Normalization")
 _NORM_PARTS = frozenset(
     "ReduceMean ReduceSum Sub Pow Mul Add Sqrt Div Reciprocal Neg Cast Identity Transpose "
-    "QuantizeLinear DequantizeLinear QLinearMul QLinearAdd".split()
+    "Reshape Squeeze Unsqueeze QuantizeLinear DequantizeLinear QLinearMul QLinearAdd".split()
 )
 _RELABELLINGS = frozenset(
     "Identity Cast Transpose Reshape Squeeze Unsqueeze Dropout RestorePadding "
     "QuantizeLinear DequantizeLinear".split()
 )
+_BETWEEN_LAYERS = frozenset(("Transpose", "QuantizeLinear", "DequantizeLinear"))
 _SUM_OUTPUT = 3
 """Where SkipLayerNormalization and its kin put the sum that they normalise."""
 
@@ -56,6 +58,7 @@ def find_layers(graph: Graph) -> list[str]:
     The last layer's output includes the final normalisation, if there is one. ``graph`` must be
     sorted and without local functions.
     """
+    graph = constants_as_initializers(graph)
     source = _token_edge(graph)
     if source is None:
         return []
@@ -189,23 +192,54 @@ def _layer_output(
     if "Normalization" in join.op_type:
         best, place = _stream(join, path, last), end
     else:
-        best, place = join.outputs[0], end
-        normalised = False
-        for k in range(end + 1, limit + 1):
-            segment = path[cuts[k - 1] + 1 : cuts[k] + 1]
-            if not all(n.op_type in _NORM_PARTS or "Normalization" in n.op_type for n in segment):
-                break
-            normalised = normalised or any(m in n.op_type for n in segment for m in _MEANS)
-            node = path[cuts[k]]
-            integer = path[cuts[place]].op_type.startswith("QLinear")
-            if (normalised and _normalises(graph, node, segment)) or (
-                integer and node.op_type == "DequantizeLinear"
-            ):
-                best, place = node.outputs[0], k
-    behind = path[cuts[place] + 1 :]
-    if last and all(node.op_type in _RELABELLINGS for node in behind):
-        return behind[-1].outputs[0] if behind else best
+        place = _normalised(graph, path, cuts, end, limit)
+        best = path[cuts[place]].outputs[0]
+    for k in range(place + 1, limit + 1):
+        node = path[cuts[k]]
+        if cuts[k] != cuts[k - 1] + 1 or not (
+            _relabels(node, last) or _masks(graph, path, cuts[k])
+        ):
+            break
+        if node.op_type != "QuantizeLinear":  # what only a following product reads is its input
+            best = node.outputs[0]
     return best
+
+
+def _normalised(graph: Graph, path: list[Node], cuts: list[int], end: int, limit: int) -> int:
+    """The bottleneck where the normalisation behind a block ends; the block's own if there is none."""
+    place, normalised = end, False
+    for k in range(end + 1, limit + 1):
+        segment = path[cuts[k - 1] + 1 : cuts[k] + 1]
+        if not all(n.op_type in _NORM_PARTS or "Normalization" in n.op_type for n in segment):
+            break
+        # MobileBERT's layers end in a scale and a shift without statistics.
+        affine = k < limit and all(_is_affine(graph, path[cuts[j]]) for j in (k, k + 1))
+        normalised = normalised or affine or any(m in n.op_type for n in segment for m in _MEANS)
+        integer = path[cuts[place]].op_type.startswith("QLinear")
+        if (normalised and _normalises(graph, path[cuts[k]], segment)) or (
+            integer and path[cuts[k]].op_type == "DequantizeLinear"
+        ):
+            place = k
+    return place
+
+
+def _relabels(node: Node, last: bool) -> bool:
+    """Whether a node only shows the same numbers differently.
+
+    Between layers some models keep their tokens transposed; that is not how a layer is shown.
+    """
+    return node.op_type in _RELABELLINGS and (last or node.op_type not in _BETWEEN_LAYERS)
+
+
+def _masks(graph: Graph, path: list[Node], place: int) -> bool:
+    """Whether a node multiplies by something from outside, as XLM does with its padding mask."""
+    node = path[place]
+    if node.op_type != "Mul":
+        return False
+    made = {name for other in path for name in other.outputs}
+    outside = [name for name in node.inputs if name not in made and name not in graph.initializers]
+    pools = any(n.op_type.startswith("Reduce") for n in path if node.outputs[0] in n.inputs)
+    return len(outside) == 1 and not pools
 
 
 def _stream(join: Node, path: list[Node], last: bool) -> str:
@@ -219,6 +253,11 @@ def _normalises(graph: Graph, node: Node, segment: list[Node]) -> bool:
     """Whether the node ends a step of a normalisation: the step itself, or its scale or shift."""
     if "Normalization" in node.op_type or node.op_type == "Div" or len(segment) > 1:
         return True
+    return _is_affine(graph, node)
+
+
+def _is_affine(graph: Graph, node: Node) -> bool:
+    """Whether the node scales or shifts by a weight of more than one number."""
     if node.op_type not in ("Mul", "Add", "QLinearMul", "QLinearAdd"):
         return False
     weights = (graph.initializers.get(name) for name in node.inputs)

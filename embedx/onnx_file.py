@@ -178,18 +178,13 @@ def _node(
             )
         where = f"{proto.op_type} (node {index}), attribute {attribute.name!r}"
         attributes[attribute.name] = _attribute(attribute, where, opsets, external, depth)
-    return Node(
-        proto.op_type,
-        tuple(proto.input),
-        tuple(proto.output),
-        attributes,
-        domain,
-        proto.name,
-        proto.overload,
-        # Contrib domains are often used without an import; they have one version.
-        opsets.get(domain, 0 if domain == "" else 1),
-        index,
-    )
+    # Contrib domains are often used without an import; they have one version.
+    opset = opsets.get(domain, 0 if domain == "" else 1)
+    if domain == "" and proto.op_type == "LayerNormalization" and "com.microsoft" in opsets:
+        opset = max(opset, 17)  # onnxruntime's optimizers write it into models of any opset
+    inputs, outputs = tuple(proto.input), tuple(proto.output)
+    kind, name, overload = proto.op_type, proto.name, proto.overload
+    return Node(kind, inputs, outputs, attributes, domain, name, overload, opset, index)
 
 
 def _attribute(

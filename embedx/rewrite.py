@@ -224,6 +224,13 @@ def with_free_lengths(graph: Graph, length: int) -> Graph:
     return replace(graph, inputs=tuple(freed(v) for v in graph.inputs))
 
 
+def constants_as_initializers(graph: Graph) -> Graph:
+    """The graph with the values of its Constant nodes among the initializers."""
+    values = {n.outputs[0]: bind(n)() for n in graph.nodes if n.op_type == "Constant"}
+    nodes = tuple(node for node in graph.nodes if node.op_type != "Constant")
+    return replace(graph, nodes=nodes, initializers={**graph.initializers, **values})
+
+
 def fold_constants(graph: Graph, precision: Precision = "native") -> Graph:
     """With each node that depends on constants alone replaced by its value.
 

@@ -201,14 +201,18 @@ def test_facts(model: Embedder) -> None:
     assert model.tokenize(["the cat"])[0].ids == [2, 5, 7, 3]
 
 
-def test_dynamically_quantized_graphs_run_text_by_text(folder: Path, tmp_path: Path) -> None:
+def test_dynamically_quantized_graphs_run_text_by_text(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = load(folder)
     model.text_model.one_by_one = True
     shapes = []
     run = model.text_model.engine.run
-    model.text_model.engine.run = lambda feeds: (  # type: ignore[assignment, misc, method-assign]
-        shapes.append(feeds["input_ids"].shape),
-        run(feeds),
-    )[1]
+
+    def recording(feeds: Any) -> Any:
+        shapes.append(feeds["input_ids"].shape)
+        return run(feeds)
+
+    monkeypatch.setattr(model.text_model.engine, "run", recording)
     model.encode(["a", "a", "the cat"])
     assert shapes == [(1, 4), (1, 3), (1, 3)]

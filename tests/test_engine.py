@@ -330,7 +330,7 @@ def test_repr_names_inputs_and_outputs() -> None:
         ("g (float[N] x) => (float[N] z) { z = Softmax<axes = 1>(x) }", "attribute 'axes'"),
         ("g (float[N] x) => (float[N] z) { z = Softmax<axis = 1.5>(x) }", "expected int"),
         ("g (float[N] x) => (float[N] z) { z = Concat(x, x) }", "lacks the attribute 'axis'"),
-        ("g (float[N] x) => (float[N] z) { z = Add(x) }", "has 1 inputs and needs 2"),
+        ("g (float[N] x) => (float[N] z) { z = Add(x) }", "has 1 inputs and lacks input 1"),
         ("g (float[N] x) => (float[N] z) { z = Neg(x, x) }", "has 2 inputs and takes at most 1"),
     ],
 )

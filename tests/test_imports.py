@@ -34,7 +34,7 @@ OWNERS = {"onnx": {"onnx_file"}, "tokenizers": {"tokens"}, "fastapi": {"server"}
 
 def imports_of(path: Path) -> set[str]:
     """Dotted names that a file imports, wherever in it."""
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
