@@ -10,7 +10,7 @@ array([0.5, 0.5])
 """
 
 from . import microsoft
-from ._budget import Budget, OverBudgetError, spending
+from ._budget import Budget, OverBudgetError, reserve, spending
 from ._registry import Op, registered, resolve, widened
 from ._typing import Array, Body, Value, code_of, dtype_of, is_floating
 from .activation import (
@@ -80,19 +80,7 @@ from .comparison import (
 )
 from .control import if_, loop, scan, scan_8
 from .conv import col2im, conv, conv_transpose, deform_conv
-from .creation import (
-    constant,
-    constant_of_shape,
-    eye_like,
-    nonzero,
-    one_hot,
-    random_normal,
-    random_normal_like,
-    random_uniform,
-    random_uniform_like,
-    range_,
-    trilu,
-)
+from .creation import constant, constant_of_shape, eye_like, nonzero, one_hot, range_, trilu
 from .detection import max_roi_pool, non_max_suppression, roi_align, roi_align_10
 from .elementary import (
     acos,
@@ -128,6 +116,36 @@ from .indexing import (
     tensor_scatter,
 )
 from .integer import conv_integer, matmul_integer, qlinear_conv, qlinear_matmul
+from .learning import (
+    array_feature_extractor,
+    binarizer,
+    feature_vectorizer,
+    imputer,
+    label_encoder,
+    label_encoder_1,
+    normalizer,
+    one_hot_encoder,
+    scaler,
+)
+from .legacy import (
+    add_1,
+    and_1,
+    div_1,
+    dropout_1,
+    equal_1,
+    gemm_1,
+    greater_1,
+    less_1,
+    max_1,
+    mean_1,
+    min_1,
+    mul_1,
+    or_1,
+    pow_1,
+    sub_1,
+    sum_1,
+    xor_1,
+)
 from .linear_attention import causal_conv_with_state, flex_attention, linear_attention
 from .loss import negative_log_likelihood_loss, softmax_cross_entropy_loss
 from .matmul import det, einsum, gemm, matmul
@@ -143,7 +161,16 @@ from .pool import (
     max_pool,
     max_unpool,
 )
+from .prediction import linear_classifier, linear_regressor, tree_ensemble
 from .quantization import dequantize_linear, dynamic_quantize_linear, quantize_linear
+from .random import (
+    bernoulli,
+    multinomial,
+    random_normal,
+    random_normal_like,
+    random_uniform,
+    random_uniform_like,
+)
 from .recurrent import gru, gru_3, lstm, lstm_1, rnn, rnn_1
 from .reduction import (
     reduce_l1,
@@ -232,6 +259,7 @@ from .text import (
     string_split,
     tf_idf_vectorizer,
 )
+from .training import adagrad, adam, momentum
 
 __all__ = [
     "Array",
@@ -243,11 +271,16 @@ __all__ = [
     "abs_",
     "acos",
     "acosh",
+    "adagrad",
+    "adam",
     "add",
+    "add_1",
     "affine_grid",
     "and_",
+    "and_1",
     "argmax",
     "argmin",
+    "array_feature_extractor",
     "asin",
     "asinh",
     "atan",
@@ -258,6 +291,8 @@ __all__ = [
     "batch_normalization_1",
     "batch_normalization_7",
     "batch_normalization_9",
+    "bernoulli",
+    "binarizer",
     "bit_cast",
     "bit_shift",
     "bitwise_and",
@@ -295,17 +330,21 @@ __all__ = [
     "dft",
     "dft_17",
     "div",
+    "div_1",
     "dropout",
+    "dropout_1",
     "dropout_7",
     "dtype_of",
     "dynamic_quantize_linear",
     "einsum",
     "elu",
     "equal",
+    "equal_1",
     "erf",
     "exp",
     "expand",
     "eye_like",
+    "feature_vectorizer",
     "flatten",
     "flex_attention",
     "floor",
@@ -314,11 +353,13 @@ __all__ = [
     "gather_nd",
     "gelu",
     "gemm",
+    "gemm_1",
     "global_average_pool",
     "global_lp_pool",
     "global_lp_pool_1",
     "global_max_pool",
     "greater",
+    "greater_1",
     "greater_or_equal",
     "grid_sample",
     "grid_sample_16",
@@ -334,15 +375,21 @@ __all__ = [
     "hardmax_1",
     "identity",
     "if_",
+    "imputer",
     "instance_normalization",
     "is_floating",
     "isinf",
     "isnan",
+    "label_encoder",
+    "label_encoder_1",
     "layer_normalization",
     "leaky_relu",
     "less",
+    "less_1",
     "less_or_equal",
     "linear_attention",
+    "linear_classifier",
+    "linear_regressor",
     "log",
     "log_softmax",
     "log_softmax_1",
@@ -356,30 +403,40 @@ __all__ = [
     "matmul",
     "matmul_integer",
     "max_",
+    "max_1",
     "max_pool",
     "max_roi_pool",
     "max_unpool",
     "mean",
+    "mean_1",
     "mean_variance_normalization",
     "mel_weight_matrix",
     "microsoft",
     "min_",
+    "min_1",
     "mish",
     "mod",
+    "momentum",
     "mul",
+    "mul_1",
+    "multinomial",
     "neg",
     "negative_log_likelihood_loss",
     "non_max_suppression",
     "nonzero",
+    "normalizer",
     "not_",
     "one_hot",
+    "one_hot_encoder",
     "optional",
     "optional_get_element",
     "optional_has_element",
     "or_",
+    "or_1",
     "pad",
     "pad_2",
     "pow_",
+    "pow_1",
     "prelu",
     "prelu_1",
     "qlinear_conv",
@@ -414,6 +471,7 @@ __all__ = [
     "regex_full_match",
     "registered",
     "relu",
+    "reserve",
     "reshape",
     "reshape_1",
     "resize",
@@ -427,6 +485,7 @@ __all__ = [
     "roi_align_10",
     "rotary_embedding",
     "round_",
+    "scaler",
     "scan",
     "scan_8",
     "scatter",
@@ -467,7 +526,9 @@ __all__ = [
     "string_normalizer",
     "string_split",
     "sub",
+    "sub_1",
     "sum_",
+    "sum_1",
     "swiglu",
     "swish",
     "tan",
@@ -480,6 +541,7 @@ __all__ = [
     "top_k",
     "top_k_1",
     "transpose",
+    "tree_ensemble",
     "trilu",
     "unique",
     "unsqueeze",
@@ -490,4 +552,5 @@ __all__ = [
     "where",
     "widened",
     "xor",
+    "xor_1",
 ]

@@ -76,9 +76,12 @@ def reserve(shape: Iterable[int], dtype: DTypeLike) -> None:
 
 def reserve_broadcast(*arrays: Array) -> None:
     """Hold the result of broadcasting ``arrays`` against each other to the current budget."""
-    if _current.get() is not None and math.prod(a.size for a in arrays) > 2**24:
-        shape = np.broadcast_shapes(*(a.shape for a in arrays))
-        reserve(shape, max((a.dtype for a in arrays), key=lambda dtype: dtype.itemsize))
+    budget = _current.get()
+    if budget is None or budget.max_bytes is None:
+        return
+    widest = max((a.dtype for a in arrays), key=lambda dtype: dtype.itemsize)
+    if math.prod(a.size for a in arrays) * widest.itemsize > budget.max_bytes:
+        reserve(np.broadcast_shapes(*(a.shape for a in arrays)), widest)
 
 
 def turn() -> None:

@@ -10,6 +10,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
+from ._rounding import rounded
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -30,6 +32,8 @@ class Op:
     """The undecorated body, which computes in whatever dtype it is given."""
     rounds: bool | tuple[int, ...]
     """Whether the outputs (or those at these positions) are rounded to the inputs' float type."""
+    like: tuple[int, ...]
+    """The input whose float type each output takes; empty: the first floating input's."""
     pure: bool
     """Whether equal inputs always give equal outputs."""
 
@@ -53,19 +57,21 @@ def op(
     until: int | None = None,
     domain: str = "",
     rounds: bool | tuple[int, ...] = False,
+    like: tuple[int, ...] = (),
     pure: bool = True,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Register the decorated function as operator ``name`` from opset ``since`` on.
 
     ``rounds`` marks arithmetic that rounds: its fp16 and bfloat16 inputs are computed in float32
-    and rounded once at the output (``True``: every floating output; a tuple: those outputs). An
+    and rounded once at the output (``True``: every floating output; a tuple: those outputs), to the
+    type of the first floating input, or of the input that ``like`` names for the output. An
     operator that draws random numbers is not ``pure``.
     """
 
     def register(function: Callable[P, R]) -> Callable[P, R]:
-        public = widened(function, np.dtype(np.float32), rounds) if rounds else function
+        public = widened(function, np.dtype(np.float32), rounds, like) if rounds else function
         versions = _REGISTRY.setdefault((domain, name), [])
-        versions.append(Op(name, domain, since, until, public, function, rounds, pure))
+        versions.append(Op(name, domain, since, until, public, function, rounds, like, pure))
         versions.sort(key=lambda entry: entry.since)
         return public
 
@@ -99,12 +105,15 @@ def registered() -> Iterator[Op]:
 
 
 def widened(
-    function: Callable[P, R], work: np.dtype[Any], rounds: bool | tuple[int, ...] = True
+    function: Callable[P, R],
+    work: np.dtype[Any],
+    rounds: bool | tuple[int, ...] = True,
+    like: tuple[int, ...] = (),
 ) -> Callable[P, R]:
     """``function`` computing in ``work`` for floats narrower than that, each result rounded once.
 
-    Results take the type of the first floating input. Integers, wider floats and outputs to which
-    the function itself gives another type pass through.
+    Results take the type of the first floating input, or of the inputs ``like``. Integers, wider
+    floats and outputs to which the function itself gives another type pass through.
     """
 
     @functools.wraps(function)
@@ -112,13 +121,14 @@ def widened(
         inputs: Any = args
         if not any(_is_narrow(a, work) for a in inputs):
             return function(*args, **attributes)
-        target = next(a.dtype for a in inputs if _is_float(a))
         wide: Any = (a.astype(work) if _is_narrow(a, work) else a for a in inputs)
         result: Any = function(*wide, **attributes)
+        values = list(result) if isinstance(result, tuple) else [result]
+        first = next(a.dtype for a in inputs if _is_float(a))
+        for i in range(len(values)) if rounds is True else rounds or ():
+            values[i] = _rounded(values[i], work, inputs[like[i]].dtype if like else first)
         if not isinstance(result, tuple):
-            return _rounded(result, work, target)
-        chosen = range(len(result)) if rounds is True else rounds or ()
-        values = [_rounded(v, work, target) if i in chosen else v for i, v in enumerate(result)]
+            return values[0]
         return type(result)(*values) if hasattr(result, "_fields") else tuple(values)  # type: ignore[return-value]
 
     return call
@@ -134,4 +144,4 @@ def _is_narrow(value: Any, work: np.dtype[Any]) -> bool:
 
 
 def _rounded(value: Any, work: np.dtype[Any], target: np.dtype[Any]) -> Any:
-    return value.astype(target) if getattr(value, "dtype", None) == work else value
+    return rounded(value, target) if getattr(value, "dtype", None) == work else value

@@ -91,6 +91,31 @@ def code_of(dtype: np.dtype[Any]) -> int:
     return _CODES[dtype.name]
 
 
+def is_foreign(dtype: np.dtype[Any]) -> bool:
+    """True for the dtypes of ml_dtypes, whose kind is no guide: one of them has that of a float.
+
+    >>> is_foreign(dtype_of(19)), is_foreign(np.dtype("float32"))
+    (True, False)
+    """
+    return dtype.isbuiltin == 2
+
+
+def native(x: Array) -> Array:
+    """Elements of ml_dtypes in the float32 or int32 that holds them, all others as they are."""
+    if not is_foreign(x.dtype):
+        return x
+    return x.astype(np.float32 if is_floating(x.dtype) else np.int32)
+
+
+def zero_of(dtype: np.dtype[Any]) -> Array:
+    """The scalar 0, 0.0, False or empty string of a dtype.
+
+    >>> zero_of(np.dtype("int8")), zero_of(np.dtype(object))
+    (array(0, dtype=int8), array('', dtype=object))
+    """
+    return np.array("", object) if dtype == object else np.zeros((), dtype)
+
+
 def is_floating(dtype: np.dtype[Any]) -> bool:
     """True for NumPy's floats and for ml_dtypes' (bfloat16, float8, float6, float4).
 

@@ -9,7 +9,6 @@ import numpy as np
 from ._checks import same_type
 from ._registry import op
 from ._typing import Array
-from .elementary import erf
 
 
 @op("Relu", since=6)
@@ -65,8 +64,8 @@ def softsign(input: Array, /) -> Array:
 def gelu(x: Array, /, *, approximate: str = "none") -> Array:
     """``X`` times the normal distribution's cumulative function at X.
 
-    ``approximate="tanh"`` takes the tanh formula instead of the error function; any other word
-    but ``"none"`` raises ValueError.
+    ``approximate="tanh"`` takes ``(1 + tanh(u)) / 2`` for that function, with u a polynomial in X;
+    any other word but ``"none"`` raises ValueError. Needs SciPy.
 
     >>> gelu(np.array([-1.0, 0.0, 1.0])).round(6)
     array([-0.158655,  0.      ,  0.841345])
@@ -74,11 +73,13 @@ def gelu(x: Array, /, *, approximate: str = "none") -> Array:
     Spec: Gelu-20; Hendrycks and Gimpel 2016.
     """
     if approximate == "tanh":
-        inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)
-        return np.asarray(0.5 * x * (1 + np.tanh(inner)))
+        u = math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)
+        return np.asarray(x * sigmoid(2 * u))  # (1 + tanh(u)) / 2 would cancel for X below 0
     if approximate != "none":
         raise ValueError(f"approximate is none or tanh, not {approximate!r}")
-    return np.asarray(0.5 * x * (1 + erf(x * math.sqrt(0.5))))
+    from scipy import special
+
+    return np.asarray(x * special.ndtr(x))  # as would 1 + erf
 
 
 @op("Swish", since=24, rounds=True)
@@ -234,7 +235,7 @@ def thresholded_relu(x: Array, /, *, alpha: float = 1.0) -> Array:
     return np.asarray(np.where(x > alpha, x, np.zeros((), x.dtype)))
 
 
-@op("Shrink", since=9)
+@op("Shrink", since=9, rounds=True)
 def shrink(input: Array, /, *, bias: float = 0.0, lambd: float = 0.5) -> Array:
     """Each element moved ``bias`` towards zero where its size is above ``lambd``, else 0.
 

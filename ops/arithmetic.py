@@ -6,9 +6,11 @@ import functools
 
 import numpy as np
 
+from ._budget import reserve_broadcast
 from ._checks import same_type
 from ._registry import op
-from ._typing import Array
+from ._typing import Array, code_of
+from .casting import cast
 
 
 @op("Add", since=7, rounds=True)
@@ -98,17 +100,20 @@ def pow_(x: Array, y: Array, /) -> Array:
     """``X`` to the power ``Y``, in the dtype of X whatever that of Y.
 
     Integer powers of integers are exact modulo the dtype's width; negative ones truncate
-    (``2 ** -1`` is 0) and raise ZeroDivisionError for a base of 0.
+    (``2 ** -1`` is 0) and raise ZeroDivisionError for a base of 0. Other powers of integers are
+    computed in float64 and become integers by the rules of Cast.
 
     >>> pow_(np.array([2, 3]), np.array([3.0, 2.0]))
     array([8, 9])
 
     Spec: Pow-15.
     """
+    reserve_broadcast(x, y)
     if x.dtype.kind in "iu" and y.dtype.kind in "iu":
         return _integer_power(x, y)
     if x.dtype.kind in "iu":
-        return np.asarray(np.power(x.astype(np.float64), y).astype(x.dtype))
+        power = np.asarray(np.power(x.astype(np.float64), y.astype(np.float64)))
+        return cast(power, to=code_of(x.dtype))
     return np.asarray(np.power(x, y).astype(x.dtype, copy=False))
 
 
@@ -116,9 +121,12 @@ def _integer_power(x: Array, y: Array) -> Array:
     negative = y < 0
     if (negative & (x == 0)).any():
         raise ZeroDivisionError("0 cannot be raised to a negative power")
-    power = np.power(x, np.abs(y).astype(x.dtype))
+    # In uint64, where the size of every exponent has its place and products wrap around.
+    size = y.astype(np.uint64)
+    size = np.where(negative, np.negative(size), size)
+    power = np.power(x.astype(np.uint64), size).astype(x.dtype)
     # Of the reciprocals only those of 1 and -1 do not truncate to 0.
-    return np.asarray(np.where(negative & (np.abs(x) != 1), 0, power).astype(x.dtype))
+    return np.where(negative & (np.abs(x) != 1), np.zeros((), x.dtype), power)
 
 
 def _refuse_zero(divisor: Array) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ._budget import reserve
 from ._registry import op
 from ._typing import Array, dtype_of
 
@@ -20,7 +21,7 @@ class Attention(NamedTuple):
     qk_matmul_output: Array
 
 
-@op("Attention", since=23, rounds=True)
+@op("Attention", since=23, rounds=True, like=(0, 1, 2, 0))
 def attention(
     q: Array,
     k: Array,
@@ -48,7 +49,8 @@ def attention(
     ``attn_mask`` is bool (True attends) or added to the scores; it broadcasts to (batch, heads,
     queries, keys), missing keys being masked. Past keys and values are put in front. A query with
     no key left gives zeros. ``qk_matmul_output`` is the product (mode 0), capped (1), masked (2),
-    or the probabilities (3). Raises ValueError for head counts that do not divide.
+    or the probabilities (3). Raises ValueError for head counts that do not divide, and for a past
+    key without a past value or together with ``nonpad_kv_seqlen``.
 
     >>> one = np.ones((1, 1, 2, 4))
     >>> attention(one, one, np.arange(8.0).reshape(1, 1, 2, 4), is_causal=1).y[0, 0]
@@ -57,6 +59,12 @@ def attention(
 
     Spec: Attention-25 with the errata up to onnx 1.23; Vaswani et al. 2017.
     """
+    if (past_key is None) != (past_value is None):
+        raise ValueError("a past key and a past value come together")
+    if past_key is not None and nonpad_kv_seqlen is not None:
+        raise ValueError("nonpad_kv_seqlen is for a cache outside of the operator, not for a past")
+    if min(left_window_size, right_window_size) < -1:
+        raise ValueError(f"a window of size {min(left_window_size, right_window_size)}")
     queries, keys, values = (
         split_heads(q, q_num_heads),
         split_heads(k, kv_num_heads),
@@ -66,6 +74,8 @@ def attention(
         keys = np.concatenate([past_key, keys], axis=2)
         values = np.concatenate([past_value, values], axis=2)
     past = keys.shape[2] - k.shape[-2]
+    longest = max(queries.shape[2], keys.shape[3], values.shape[3])
+    reserve((*queries.shape[:2], keys.shape[2], longest), queries.dtype)
     bias = _bias(
         attn_mask, queries, keys.shape[2], past, nonpad_kv_seqlen,
         causal=bool(is_causal), window=(left_window_size, right_window_size),
@@ -78,7 +88,7 @@ def attention(
     precise = np.dtype(masked.dtype if softmax_precision is None else dtype_of(softmax_precision))
     probabilities = masked_softmax(masked.astype(np.promote_types(precise, masked.dtype)), bias)
     probabilities = probabilities.astype(queries.dtype, copy=False)
-    y = probabilities @ np.repeat(values, groups, axis=1)
+    y = (probabilities @ np.repeat(values, groups, axis=1)).astype(queries.dtype, copy=False)
     shown = (raw, capped, masked, probabilities)[qk_matmul_output_mode]
     return Attention(merge_heads(y) if q.ndim == 3 else y, keys, values, shown)
 
@@ -179,9 +189,10 @@ def rotary_embedding(
     """``X`` with pairs of each head's numbers turned by the angle of their position.
 
     X is (batch, heads, length, size) or (batch, length, heads * size) with ``num_heads``. The
-    caches are (positions, pairs) with int64 ``position_ids`` (batch, length), else (batch, length,
-    pairs). A pair is one number from each half, or two neighbours if ``interleaved``; numbers past
-    ``rotary_embedding_dim`` stay. Raises IndexError for a position outside the caches.
+    caches are (positions, pairs) with int64 ``position_ids`` (batch, length), else (batch or 1,
+    length, pairs). A pair is one number from each half, or two neighbours if ``interleaved``;
+    numbers past ``rotary_embedding_dim`` stay. Raises IndexError for a position outside the
+    caches, ValueError for caches of another shape.
 
     >>> turn = np.array([[[np.pi / 2]]])
     >>> rotary_embedding(np.array([[[[1.0, 0.0]]]]), np.cos(turn), np.sin(turn)).round(9)
@@ -197,6 +208,12 @@ def rotary_embedding(
                 f"position {position_ids[outside][0]} is outside a cache of {len(cos_cache)}"
             )
         cos_cache, sin_cache = cos_cache[position_ids], sin_cache[position_ids]
+    batch, length = heads.shape[0], heads.shape[2]
+    places = cos_cache.shape[:-1]
+    if cos_cache.shape != sin_cache.shape or places not in ((batch, length), (1, length)):
+        raise ValueError(
+            f"angles of shapes {cos_cache.shape} and {sin_cache.shape} for tokens {batch, length}"
+        )
     turned = rotate_pairs(
         heads, cos_cache[:, None], sin_cache[:, None], rotary_embedding_dim, bool(interleaved)
     )

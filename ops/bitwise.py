@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ._checks import same_type
 from ._registry import op
-from ._typing import Array, dtype_of
+from ._typing import Array, dtype_of, is_floating, is_foreign
 
 
 @op("BitShift", since=11)
@@ -81,7 +83,7 @@ def bitwise_not(x: Array, /) -> Array:
 def bit_cast(input: Array, /, *, to: int) -> Array:
     """The same bits read as element type ``to``, whose width must be the input's.
 
-    Raises TypeError if the widths differ or a type is string.
+    As bool every byte but 0 is True. Raises TypeError if the widths differ or a type is string.
 
     >>> bit_cast(np.array([1.0], "float32"), to=7 - 1)
     array([1065353216], dtype=int32)
@@ -89,6 +91,16 @@ def bit_cast(input: Array, /, *, to: int) -> Array:
     Spec: BitCast-26.
     """
     dtype = dtype_of(to)
-    if "O" in (dtype.kind, input.dtype.kind) or dtype.itemsize != input.dtype.itemsize:
+    if "O" in (dtype.kind, input.dtype.kind) or _width(dtype) != _width(input.dtype):
         raise TypeError(f"the bits of {input.dtype} cannot be read as {dtype}")
+    if dtype == bool:  # NumPy's bools are 0 or 1
+        return np.asarray(input.view(np.uint8) != 0)
     return np.asarray(np.ascontiguousarray(input).reshape(input.shape).view(dtype))
+
+
+def _width(dtype: np.dtype[Any]) -> int:
+    if not is_foreign(dtype):
+        return 8 * dtype.itemsize
+    import ml_dtypes
+
+    return (ml_dtypes.finfo if is_floating(dtype) else ml_dtypes.iinfo)(dtype).bits

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._registry import op
-from ._typing import Array, dtype_of, is_floating
+from ._rounding import rounded
+from ._typing import Array, dtype_of, is_floating, native
 
 
 @op("Cast", since=6)
@@ -45,6 +46,7 @@ def cast_like(
 def _convert(x: Array, dtype: np.dtype[Any], saturate: bool, round_mode: str) -> Array:
     if dtype == x.dtype:
         return x
+    x = native(x)  # ml_dtypes converts between few of its own types
     if dtype == object:
         return x.astype(np.str_).astype(object)
     if x.dtype == object:
@@ -55,7 +57,7 @@ def _convert(x: Array, dtype: np.dtype[Any], saturate: bool, round_mode: str) ->
         return to_saturated(x, dtype)
     if is_floating(x.dtype) and dtype.kind in "iuV" and not is_floating(dtype):
         return _to_integer(x, dtype)
-    return x.astype(dtype)
+    return rounded(x, dtype) if is_floating(dtype) else x.astype(dtype)
 
 
 def to_saturated(x: Array, dtype: np.dtype[Any]) -> Array:
@@ -63,7 +65,7 @@ def to_saturated(x: Array, dtype: np.dtype[Any]) -> Array:
     import ml_dtypes
 
     largest = float(ml_dtypes.finfo(dtype).max)
-    return np.asarray(np.clip(x.astype(np.float32), -largest, largest)).astype(dtype)
+    return rounded(np.asarray(np.clip(x.astype(np.float64), -largest, largest)), dtype)
 
 
 def _whole_numbers(strings: Array) -> Array:
@@ -130,17 +132,29 @@ def dropout(
     share = 0.5 if ratio is None else float(ratio.reshape(()))
     if training_mode is None or not training_mode.any() or share == 0:
         return Dropout(data, np.ones(data.shape, bool))
-    kept = np.random.default_rng(seed).random(data.shape) >= share
+    kept = np.asarray(np.random.default_rng(seed).random(data.shape) >= share)
     return Dropout(np.where(kept, data / (1 - share), 0).astype(data.dtype), kept)
 
 
-@op("Dropout", since=7)
-def dropout_7(data: Array, /, *, ratio: float = 0.5) -> Dropout:
+@op("Dropout", since=10)
+def dropout_10(data: Array, /, *, ratio: float = 0.5) -> Dropout:
     """``data`` itself and a mask of True, when the ratio was an attribute.
 
-    >>> dropout_7(np.array([1.0])).output
+    >>> dropout_10(np.array([1.0])).output
     array([1.])
 
     Spec: Dropout-10.
     """
     return dropout(data)
+
+
+@op("Dropout", since=7)
+def dropout_7(data: Array, /, *, ratio: float = 0.5) -> Dropout:
+    """``data`` itself and a mask of ones, of its type.
+
+    >>> dropout_7(np.array([2.0]))
+    Dropout(output=array([2.]), mask=array([1.]))
+
+    Spec: Dropout-7.
+    """
+    return Dropout(data, np.ones_like(data))

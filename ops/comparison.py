@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._checks import same_type
+from ._budget import reserve_broadcast
+from ._checks import one_type, same_type
 from ._registry import op
 from ._typing import Array
 
@@ -141,8 +142,9 @@ def where(condition: Array, x: Array, y: Array, /) -> Array:
 
     Spec: Where-16.
     """
-    same_type(x, y)
+    one_type(x, y)
     (choice,) = _bools(condition)
+    reserve_broadcast(choice, x, y)
     return np.asarray(np.where(choice, x, y))
 
 
@@ -167,5 +169,5 @@ def isinf(x: Array, /, *, detect_negative: int = 1, detect_positive: int = 1) ->
 
     Spec: IsInf-20.
     """
-    wanted = (x > 0) & bool(detect_positive) | (x < 0) & bool(detect_negative)
+    wanted = np.where(np.signbit(x), bool(detect_negative), bool(detect_positive))
     return np.asarray(np.isinf(x) & wanted)

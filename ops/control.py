@@ -31,8 +31,8 @@ def loop(
     """The carried values after the last turn, then the scan outputs of all turns, stacked.
 
     ``body(turn, cond, *carried)`` gives the next condition, the carried values and this turn's
-    scan outputs. It runs at most ``m`` times and while ``cond`` holds, either of which may be
-    missing.
+    scan outputs. It runs at most ``m`` times and while ``cond`` holds. Either may be missing; then
+    it sets no limit, and without ``cond`` the conditions that the body gives are ignored.
 
     >>> def double(turn, cond, x): return cond, 2 * x, x
     >>> loop(np.array(3), None, np.array([1]), body=double)
@@ -45,7 +45,7 @@ def loop(
     trips = None if m is None else int(m.reshape(()))
     going = np.array(True) if cond is None else cond
     carried, scanned, i = v_initial, list[tuple[Array, ...]](), 0
-    while (trips is None or i < trips) and _truth(going):
+    while (trips is None or i < trips) and (cond is None or _truth(going)):
         turn()
         going, *results = body(np.array(i, np.int64), going, *carried)
         carried, outputs = tuple(results[: len(carried)]), tuple(results[len(carried) :])

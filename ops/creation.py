@@ -9,7 +9,8 @@ import numpy as np
 from ._budget import reserve
 from ._checks import axis_in, int_list, same_type, scalar_int
 from ._registry import op
-from ._typing import Array, dtype_of
+from ._typing import Array, dtype_of, zero_of
+from .casting import cast
 
 
 @op("Constant", since=1)
@@ -110,6 +111,7 @@ def one_hot(indices: Array, depth: Array, values: Array, /, *, axis: int = -1) -
     """``values[1]`` where a new axis of size ``depth`` has the index, ``values[0]`` elsewhere.
 
     Negative indices count from ``depth`` back; one outside [-depth, depth) makes nothing hot.
+    Indices that are no integers are cast to int64. ``values`` has two elements, else ValueError.
 
     >>> one_hot(np.array([0, -1, 7]), np.array(3), np.array([0, 1]))
     array([[1, 0, 0],
@@ -120,10 +122,11 @@ def one_hot(indices: Array, depth: Array, values: Array, /, *, axis: int = -1) -
     """
     count, place = scalar_int(depth), axis_in(axis, indices.ndim + 1)
     reserve((*indices.shape, count), values.dtype)
-    whole = np.expand_dims(indices.astype(np.int64), place)
+    whole = np.expand_dims(cast(indices, to=7), place)
     counted = np.where(whole < 0, whole + count, whole)
     positions = np.arange(count).reshape(-1, *[1] * (indices.ndim - place))
-    return np.where(counted == positions, values[1], values[0])
+    off, on = values.reshape(2, 1)
+    return np.where(counted == positions, on, off)
 
 
 @op("NonZero", since=9)
@@ -155,90 +158,4 @@ def trilu(input: Array, k: Array | None = None, /, *, upper: int = 1) -> Array:
     diagonal = 0 if k is None else max(min(scalar_int(k), 2**31), -(2**31))
     rows, columns = input.shape[-2:]
     kept = np.tri(rows, columns, diagonal - 1 if upper else diagonal, dtype=bool)
-    return np.where(kept != bool(upper), input, np.zeros((), input.dtype))
-
-
-@op("RandomNormal", since=1, pure=False)
-def random_normal(
-    *,
-    dtype: int = 1,
-    mean: float = 0.0,
-    scale: float = 1.0,
-    seed: float | None = None,
-    shape: tuple[int, ...],
-) -> Array:
-    """Random numbers of a normal distribution; the same ones for the same ``seed``.
-
-    >>> random_normal(shape=(2, 3), seed=1.0).shape
-    (2, 3)
-
-    Spec: RandomNormal-22 (which fixes no generator).
-    """
-    reserve(shape, np.float64)
-    return _generator(seed).normal(mean, scale, shape).astype(dtype_of(dtype))
-
-
-@op("RandomNormalLike", since=1, pure=False)
-def random_normal_like(
-    input: Array,
-    /,
-    *,
-    dtype: int | None = None,
-    mean: float = 0.0,
-    scale: float = 1.0,
-    seed: float | None = None,
-) -> Array:
-    """Random numbers of a normal distribution in the input's shape, of its type or ``dtype``.
-
-    >>> random_normal_like(np.zeros((2, 3)), seed=1.0).shape
-    (2, 3)
-
-    Spec: RandomNormalLike-22.
-    """
-    kind = input.dtype if dtype is None else dtype_of(dtype)
-    return _generator(seed).normal(mean, scale, input.shape).astype(kind)
-
-
-@op("RandomUniform", since=1, pure=False)
-def random_uniform(
-    *,
-    dtype: int = 1,
-    high: float = 1.0,
-    low: float = 0.0,
-    seed: float | None = None,
-    shape: tuple[int, ...],
-) -> Array:
-    """Random numbers between ``low`` and ``high``; the same ones for the same ``seed``.
-
-    >>> random_uniform(shape=(2, 3), seed=1.0).shape
-    (2, 3)
-
-    Spec: RandomUniform-22 (which fixes no generator).
-    """
-    reserve(shape, np.float64)
-    return _generator(seed).uniform(low, high, shape).astype(dtype_of(dtype))
-
-
-@op("RandomUniformLike", since=1, pure=False)
-def random_uniform_like(
-    input: Array,
-    /,
-    *,
-    dtype: int | None = None,
-    high: float = 1.0,
-    low: float = 0.0,
-    seed: float | None = None,
-) -> Array:
-    """Random numbers between ``low`` and ``high`` in the input's shape, of its type or ``dtype``.
-
-    >>> random_uniform_like(np.zeros((2, 3)), seed=1.0).shape
-    (2, 3)
-
-    Spec: RandomUniformLike-22.
-    """
-    kind = input.dtype if dtype is None else dtype_of(dtype)
-    return _generator(seed).uniform(low, high, input.shape).astype(kind)
-
-
-def _generator(seed: float | None) -> np.random.Generator:
-    return np.random.default_rng(None if seed is None else np.float32(seed).view(np.uint32))
+    return np.where(kept != bool(upper), input, zero_of(input.dtype))

@@ -258,4 +258,6 @@ def clip_6(input: Array, /, *, min: float = -_FLOAT32_MAX, max: float = _FLOAT32
 
     Spec: Clip-6.
     """
-    return np.asarray(np.minimum(np.maximum(input, input.dtype.type(min)), input.dtype.type(max)))
+    with np.errstate(over="ignore"):  # in float16 the default bounds are infinite
+        low, high = np.array([min, max]).astype(input.dtype)
+    return np.asarray(np.minimum(np.maximum(input, low), high))

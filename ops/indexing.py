@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._checks import axis_in, indices_in, same_type
+from ._budget import reserve
+from ._checks import axis_in, indices_in, one_type, same_type
 from ._registry import op
 from ._typing import Array
 
@@ -23,6 +24,7 @@ def gather(data: Array, indices: Array, /, *, axis: int = 0) -> Array:
     Spec: Gather-13.
     """
     axis = axis_in(axis, data.ndim)
+    reserve((*data.shape[:axis], *indices.shape, *data.shape[axis + 1 :]), data.dtype)
     try:
         return np.asarray(data.take(indices, axis=axis), data.dtype)
     except IndexError:
@@ -49,21 +51,25 @@ def gather_elements(data: Array, indices: Array, /, *, axis: int = 0) -> Array:
 def gather_nd(data: Array, indices: Array, /, *, batch_dims: int = 0) -> Array:
     """The elements or slices of ``data`` at the index tuples on the last axis of ``indices``.
 
-    The first ``batch_dims`` axes of both run side by side. IndexError outside [-size, size).
+    The first ``batch_dims`` axes of both run side by side. IndexError outside [-size, size),
+    ValueError for a ``batch_dims`` below 0 or not below both ranks.
 
     >>> gather_nd(np.array([[1, 2], [3, 4]]), np.array([[0, 1], [1, 0]]))
     array([2, 3])
 
     Spec: GatherND-13.
     """
+    if not 0 <= batch_dims < min(data.ndim, indices.ndim):
+        raise ValueError(f"{batch_dims} batch axes of {data.shape} and {indices.shape}")
     if data.shape[:batch_dims] != indices.shape[:batch_dims]:
         raise ValueError(f"the batch axes of {data.shape} and {indices.shape} differ")
     places = _tuple_places(data, indices, batch_dims)
+    reserve((*indices.shape[:-1], *data.shape[batch_dims + len(places) :]), data.dtype)
     batch = np.indices(indices.shape[:-1], sparse=True)[:batch_dims]
-    return np.asarray(data[(*batch, *places)])
+    return np.asarray(data[(*batch, *places)], data.dtype)
 
 
-@op("ScatterElements", since=11)
+@op("ScatterElements", since=11, rounds=True)
 def scatter_elements(
     data: Array, indices: Array, updates: Array, /, *, axis: int = 0, reduction: str = "none"
 ) -> Array:
@@ -95,7 +101,7 @@ def scatter(data: Array, indices: Array, updates: Array, /, *, axis: int = 0) ->
     return scatter_elements(data, indices, updates, axis=axis)
 
 
-@op("ScatterND", since=11)
+@op("ScatterND", since=11, rounds=True)
 def scatter_nd(data: Array, indices: Array, updates: Array, /, *, reduction: str = "none") -> Array:
     """A copy of ``data`` with ``updates`` put at the index tuples on the last axis of ``indices``.
 
@@ -162,7 +168,8 @@ def tensor_scatter(
     """A copy of ``past_cache`` with ``update`` written along ``axis``.
 
     It begins at ``write_indices`` (int64, one a batch), or at 0. ``mode="circular"`` goes on at the
-    front when the end is reached, ``"linear"`` raises IndexError there.
+    front when the end is reached, ``"linear"`` raises IndexError there. Raises ValueError unless
+    ``update`` is like the cache but for a shorter ``axis``.
 
     >>> cache, update = np.zeros((1, 3, 1)), np.ones((1, 2, 1))
     >>> tensor_scatter(cache, update, np.array([2]), mode="circular").ravel()
@@ -173,14 +180,21 @@ def tensor_scatter(
     along = axis_in(axis, past_cache.ndim)
     if along == 0 or mode not in ("linear", "circular"):
         raise ValueError(f"axis 0 or mode {mode!r}: expected a later axis, linear or circular")
-    size, count = past_cache.shape[along], update.shape[along]
-    first = np.zeros(len(update), np.int64) if write_indices is None else write_indices
+    one_type(past_cache, update)
+    size, count = past_cache.shape[along], (update.shape[along] if update.ndim > along else 0)
+    first = np.zeros(len(past_cache), np.int64) if write_indices is None else write_indices
+    fitting = (*past_cache.shape[:along], count, *past_cache.shape[along + 1 :])
+    if update.shape != fitting or count > size or first.shape != (len(past_cache),):
+        raise ValueError(
+            f"an update of shape {update.shape} at {first.tolist()} does not fit a cache of shape "
+            f"{past_cache.shape}"
+        )
     rows = first[:, None] + np.arange(count)
     rows = rows % size if mode == "circular" else rows
     if ((rows < 0) | (rows >= size)).any():
         raise IndexError(f"{count} rows from {first.tolist()} on do not fit a cache of {size}")
     result = past_cache.copy()
-    batch = np.arange(len(update))[:, None]
+    batch = np.arange(len(first))[:, None]
     np.moveaxis(result, along, 1)[batch, rows] = np.moveaxis(update, along, 1)
     return result
 
@@ -196,6 +210,8 @@ def reverse_sequence(
 
     Spec: ReverseSequence-28.
     """
+    if {batch_axis, time_axis} != {0, 1}:
+        raise ValueError(f"batch_axis {batch_axis} and time_axis {time_axis} are not 0 and 1")
     moved = np.moveaxis(input, (batch_axis, time_axis), (0, 1))
     lengths, step = sequence_lens.reshape(-1, 1), np.arange(moved.shape[1])
     if len(lengths) != len(moved) or ((lengths < 0) | (lengths > moved.shape[1])).any():

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from ._checks import per_channel
+from ._checks import one_type, per_channel
 from ._registry import op
-from ._typing import Array
+from ._typing import Array, is_floating
+from .casting import to_saturated
 from .conv import convolve
 from .matmul import check_product
-from .quantization import to_range
+from .quantization import check_scales, to_range
 
 
 @op("MatMulInteger", since=10)
@@ -28,8 +29,9 @@ def matmul_integer(
 ) -> Array:
     """``(A - a_zero_point) @ (B - b_zero_point)``, accumulated in int32.
 
-    A and B are int8 or uint8 in any combination. A zero point is a scalar, one a row of A, or one
-    a column of B. Nothing saturates; only a sum beyond 32 bits would wrap around.
+    A and B are int8 or uint8 in any combination. A zero point has the type of its matrix
+    (TypeError otherwise) and is a scalar, one a row of A, or one a column of B (ValueError
+    otherwise). Nothing saturates; only a sum beyond 32 bits would wrap around.
 
     >>> matmul_integer(np.uint8([[255, 255]]), np.int8([[127], [127]]))
     array([[64770]], dtype=int32)
@@ -43,29 +45,37 @@ def matmul_integer(
 def centred(x: Array, zero_point: Array | None, axis: int) -> Array:
     """``x - zero_point`` in float64; a vector has one number for each slice along ``axis``.
 
+    Raises TypeError for a zero point of another dtype.
+
     >>> centred(np.uint8([[1, 2], [3, 4]]), np.uint8([1, 3]), -2)
     array([[0., 1.],
            [0., 1.]])
     """
     wide = x.astype(np.float64)
-    return wide if zero_point is None else wide - aligned(zero_point, x, axis).astype(np.float64)
+    if zero_point is None:
+        return wide
+    one_type(x, zero_point)
+    return wide - aligned(zero_point, x, axis).astype(np.float64)
 
 
 def aligned(value: Array, x: Array, axis: int) -> Array:
     """A scale or zero point so that it broadcasts to ``x``: a vector lies along ``axis``.
 
-    Raises ValueError if a vector has neither one element nor one a slice.
+    Raises ValueError unless it has one element, or one a slice along ``axis`` (of each matrix).
 
     >>> aligned(np.array([1, 2]), np.zeros((2, 5)), -2).shape
     (2, 1)
     """
     if value.size == 1:
         return value.reshape(())
-    if value.ndim > 1 or x.ndim < 2:
-        return value
-    if len(value) != x.shape[axis]:
-        raise ValueError(f"{len(value)} scales or zero points for shape {x.shape}, axis {axis}")
-    return value[:, None] if axis == -2 else value
+    if value.ndim == 1 and x.ndim > 1 and len(value) == x.shape[axis]:
+        return value[:, None] if axis == -2 else value
+    across = -3 - axis  # the other one of the last two axes
+    if value.ndim != x.ndim or value.ndim < 2 or value.shape[across] != 1:
+        raise ValueError(
+            f"scales or zero points of shape {value.shape} for shape {x.shape}, axis {axis}"
+        )
+    return value
 
 
 def exact_matmul(a: Array, b: Array) -> Array:
@@ -101,8 +111,10 @@ def qlinear_matmul(
 ) -> Array:
     """The product of two quantized matrices, quantized again to the type of ``y_zero_point``.
 
-    The sums are exact, their scale ``a_scale * b_scale / y_scale`` is formed in float32. Scales and
-    zero points are scalars, one a row of A, or one a column of B.
+    The matrices are int8, uint8 or float8 in any combination. The sums are exact, their scale
+    ``a_scale * b_scale / y_scale`` is formed in float32. Scales and
+    zero points are scalars, one a row of A, or one a column of B. Raises ValueError for a scale
+    that is not positive and finite.
 
     >>> one = np.float32(1)
     >>> a, b = np.uint8([[5]]), np.uint8([[1]])
@@ -111,19 +123,25 @@ def qlinear_matmul(
 
     Spec: QLinearMatMul-21.
     """
-    product = matmul_integer(a, b, a_zero_point, b_zero_point)
+    check_scales(a_scale, b_scale, y_scale)
+    product = exact_matmul(centred(a, a_zero_point, -2), centred(b, b_zero_point, -1))
+    if not is_floating(a.dtype):
+        product = to_int32(product)
     scale = aligned(a_scale, a, -2).astype(np.float32) * aligned(b_scale, b, -1).astype(np.float32)
     return requantized(product, scale / y_scale.astype(np.float32), y_zero_point)
 
 
 def requantized(total: Array, scale: Array, zero_point: Array) -> Array:
-    """Integer sums times a float32 scale, rounded to even, plus a zero point, saturated.
+    """Sums times a float32 scale, rounded to even, plus a zero point, saturated.
 
     >>> requantized(np.int32([1, 3]), np.float32(0.5), np.int8(1))
     array([1, 3], dtype=int8)
     """
     dtype: np.dtype[Any] = zero_point.dtype
-    return to_range(np.rint(total.astype(np.float32) * scale), zero_point, dtype)
+    scaled = total.astype(np.float32) * scale
+    if is_floating(dtype):
+        return to_saturated(scaled + zero_point.astype(np.float32), dtype)
+    return to_range(np.rint(scaled), zero_point, dtype)
 
 
 @op("ConvInteger", since=10)
@@ -154,6 +172,7 @@ def conv_integer(
     image = centred(x, x_zero_point, -1)
     filters = w.astype(np.float64)
     if w_zero_point is not None:
+        one_type(w, w_zero_point)
         filters = filters - per_filter(w_zero_point, w).astype(np.float64)
     product = convolve(
         image, filters, auto_pad=auto_pad, dilations=dilations, group=group,
@@ -198,7 +217,8 @@ def qlinear_conv(
     """The Conv of quantized X and W, quantized again to the type of ``y_zero_point``.
 
     The sums and the int32 bias ``B`` (at the scale ``x_scale * w_scale``) are exact, the scale is
-    formed in float32. ``w_scale`` and ``w_zero_point`` are scalars, or one number a filter.
+    formed in float32. ``w_scale`` and ``w_zero_point`` are scalars, or one number a filter. Raises
+    ValueError for a scale that is not positive and finite.
 
     >>> one, zero = np.float32(1), np.uint8(0)
     >>> x, w = np.uint8([[[5]]]), np.uint8([[[1]]])
@@ -207,11 +227,12 @@ def qlinear_conv(
 
     Spec: QLinearConv-10.
     """
+    check_scales(x_scale, w_scale, y_scale)
     total = conv_integer(
         x, w, x_zero_point, w_zero_point, auto_pad=auto_pad, dilations=dilations, group=group,
         kernel_shape=kernel_shape, pads=pads, strides=strides,
     )  # fmt: skip
     if b is not None:
         total = total + per_channel(b, total)
-    scale = np.asarray(x_scale * per_filter(w_scale, w) / y_scale)
+    scale = np.asarray(x_scale.reshape(()) * per_filter(w_scale, w) / y_scale.reshape(()))
     return requantized(total, scale[:, 0] if scale.ndim else scale, y_zero_point)

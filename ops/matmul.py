@@ -1,6 +1,8 @@
-"""Matrix products."""
+"""Matrix products, and determinants."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -32,9 +34,9 @@ def check_product(a: Array, b: Array) -> None:
         same_type(a, b.reshape(-1)[:1])
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError(f"a matrix product needs matrices, got shapes {a.shape} and {b.shape}")
-    if a.size * b.size > 2**34 and a.ndim > 1 and b.ndim > 1:
-        stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-        reserve((*stack, a.shape[-2], b.shape[-1]), a.dtype)
+    stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    columns = b.shape[-1:] if b.ndim > 1 else ()
+    reserve((*stack, *a.shape[-2:-1], *columns), a.dtype)
 
 
 @op("Gemm", since=7, rounds=True)
@@ -84,4 +86,38 @@ def einsum(*inputs: Array, equation: str) -> Array:
     Spec: Einsum-28.
     """
     same_type(*(i.reshape(-1)[:1] for i in inputs))
-    return np.asarray(np.einsum(equation.replace(" ", ""), *inputs, optimize="greedy"))
+    letters = equation.replace(" ", "")
+    reserve(_einsum_shape(letters, [i.shape for i in inputs]), inputs[0].dtype)
+    return np.asarray(np.einsum(letters, *inputs, optimize="greedy"))
+
+
+def _einsum_shape(equation: str, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The result's dimensions, but for their order."""
+    left, arrow, right = equation.partition("->")
+    sizes: dict[str, int] = {}
+    free: list[tuple[int, ...]] = []
+    for term, shape in zip(left.split(","), shapes, strict=True):
+        head, dots, tail = term.partition("...")
+        cut = len(shape) - len(tail)
+        if cut < len(head) or (not dots and len(shape) != len(term)):
+            raise ValueError(f"the term {term!r} does not fit the shape {shape}")
+        named = zip(head + tail, shape[: len(head)] + shape[cut:], strict=True)
+        sizes.update((letter, n) for letter, n in named if n != 1 or letter not in sizes)
+        free.append(shape[len(head) : cut])
+    kept = right if arrow else "..." + "".join(c for c in sizes if left.count(c) == 1)
+    stack = np.broadcast_shapes(*free) if "..." in kept else ()
+    return (*stack, *(sizes[letter] for letter in kept.replace("...", "")))
+
+
+@op("Det", since=11, rounds=True)
+def det(x: Array, /) -> Array:
+    """The determinant of each square matrix in the last two axes.
+
+    >>> float(det(np.array([[2.0, 1.0], [0.0, 3.0]])))
+    6.0
+
+    Spec: Det-22.
+    """
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise ValueError(f"a determinant needs square matrices, the shape is {x.shape}")
+    return np.asarray(np.linalg.det(x))

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._checks import axis_in
+from ._checks import axis_in, one_type
 from ._registry import op
 from ._typing import Array, dtype_of
+from .reduction import mean_over
 
 
 class LayerNormalization(NamedTuple):
@@ -32,35 +33,38 @@ def layer_normalization(
 ) -> LayerNormalization:
     """``X`` standardised over every axis from ``axis`` on, then scaled and shifted.
 
-    ``scale`` and ``b`` have the dtype of X and broadcast to its shape. The statistics are taken at
-    least in ``stash_type`` and returned in it, with 1 for each normalised dimension.
+    ``scale`` and ``b`` have the dtype of X and broadcast to its shape; TypeError and ValueError
+    otherwise. The statistics are taken at least in ``stash_type`` and returned in it, with 1 for
+    each normalised dimension.
 
     >>> layer_normalization(np.array([[1.0, 3.0]]), np.ones(2), np.array([0.0, 10.0])).y.round(3)
     array([[-1., 11.]])
 
     Spec: LayerNormalization-17; Ba et al. 2016.
     """
+    one_type(x, scale, *(() if b is None else (b,)))
     axes = tuple(range(axis_in(axis, x.ndim), x.ndim))
     stash = _stashed(x, stash_type)
-    mean = stash.mean(axis=axes, keepdims=True)
+    mean = mean_over(stash, axes)
     centred = stash - mean
-    inv_std_dev = 1 / np.sqrt(np.square(centred).mean(axis=axes, keepdims=True) + epsilon)
-    y = (centred * inv_std_dev).astype(x.dtype, copy=False) * scale
+    inv_std_dev = 1 / np.sqrt(mean_over(np.square(centred), axes) + epsilon)
+    y = (centred * inv_std_dev).astype(x.dtype, copy=False) * _fitted(scale, x)
     returned = dtype_of(stash_type)
     return LayerNormalization(
-        y if b is None else y + b,
+        y if b is None else y + _fitted(b, x),
         mean.astype(returned, copy=False),
         inv_std_dev.astype(returned, copy=False),
     )
 
 
-@op("RMSNormalization", since=23, rounds=True)
+@op("RMSNormalization", since=23, rounds=True, like=(1,))
 def rms_normalization(
     x: Array, scale: Array, /, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
 ) -> Array:
     """``X`` over its root mean square along every axis from ``axis`` on, times ``scale``.
 
-    ``scale`` broadcasts to the normalised shape. The mean is taken at least in ``stash_type``.
+    ``scale`` broadcasts to the shape of X and gives the result its dtype. The mean is taken at
+    least in ``stash_type``.
 
     >>> rms_normalization(np.array([[3.0, -3.0]]), np.array([1.0, 2.0]), epsilon=0.0)
     array([[ 1., -2.]])
@@ -69,8 +73,13 @@ def rms_normalization(
     """
     axes = tuple(range(axis_in(axis, x.ndim), x.ndim))
     stash = _stashed(x, stash_type)
-    rms = np.sqrt(np.square(stash).mean(axis=axes, keepdims=True) + epsilon)
-    return np.asarray((stash / rms).astype(x.dtype, copy=False) * scale)
+    rms = np.sqrt(mean_over(np.square(stash), axes) + epsilon)
+    normalized = (stash / rms).astype(x.dtype, copy=False)
+    return np.asarray(_fitted(scale, x) * normalized.astype(scale.dtype, copy=False))
+
+
+def _fitted(parameter: Array, x: Array) -> Array:
+    return np.broadcast_to(parameter, x.shape)
 
 
 def _stashed(x: Array, stash_type: int) -> Array:

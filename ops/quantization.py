@@ -13,7 +13,7 @@ import numpy as np
 
 from ._checks import axis_in
 from ._registry import op
-from ._typing import Array, dtype_of, is_floating
+from ._typing import Array, dtype_of, is_floating, native
 from .casting import to_saturated
 
 
@@ -32,10 +32,11 @@ def quantize_linear(
 ) -> Array:
     """``X / y_scale`` rounded to even, plus ``y_zero_point``, saturated.
 
-    The division takes place in element type ``precision``, or in the type of ``y_scale``. The
-    result has the type of ``y_zero_point``, or ``output_dtype``, or uint8; NaN becomes 0. float8
-    takes no integer step: beyond its range lies its largest number, or with ``saturate=0`` NaN or
-    inf. Raises ValueError for a scale that is not positive and finite, or of the wrong shape.
+    The division takes place in element type ``precision``, or in the type of ``y_scale`` (for int32
+    and float8e8m0, in which there are no quotients: float32). The result has the type of
+    ``y_zero_point``, or ``output_dtype``, or uint8; NaN becomes 0. float8 takes no integer step:
+    beyond its range lies its largest number, or with ``saturate=0`` NaN or inf. Raises ValueError
+    for a scale that is not positive and finite, or of the wrong shape.
 
     >>> quantize_linear(np.float32([1.25, 999.0]), np.float32(0.5), np.uint8(1))
     array([  3, 255], dtype=uint8)
@@ -44,16 +45,24 @@ def quantize_linear(
     """
     dtype = _output_type(y_zero_point, output_dtype)
     scale = _scales(y_scale, x.shape, axis, block_size)
-    if not np.all(np.isfinite(scale) & (scale > 0)):
-        raise ValueError("y_scale must be positive and finite")
+    check_scales(scale)
     zero = np.zeros((), dtype) if y_zero_point is None else y_zero_point
     work = dtype_of(precision) if precision else y_scale.dtype
+    if work.name in ("int32", "float8_e8m0fnu"):
+        work = np.dtype(np.float32)
     quotient = x.astype(work, copy=False) / scale.astype(work, copy=False)
     offset = _scales(zero, x.shape, axis, block_size)
     if is_floating(dtype):
         shifted = quotient.astype(np.float32) + offset.astype(np.float32)
         return to_saturated(shifted, dtype) if saturate else shifted.astype(dtype)
     return to_range(np.rint(quotient), offset, dtype)
+
+
+def check_scales(*scales: Array) -> None:
+    """Raise ValueError unless all scales are positive and finite."""
+    wide = [native(scale) for scale in scales]  # float8_e8m0fnu, which has no 0, compares wrongly
+    if not all(np.all(np.isfinite(scale) & (scale > 0)) for scale in wide):
+        raise ValueError("a scale must be positive and finite")
 
 
 def to_range(whole: Array, offset: Array, dtype: np.dtype[Any]) -> Array:
@@ -164,6 +173,6 @@ def dynamic_quantize_linear(x: Array, /) -> DynamicQuantizeLinear:
     scale = np.asarray((high - low) / x.dtype.type(255))
     if scale == 0:
         scale = np.ones((), x.dtype)
-    zero_point = np.clip(np.rint(0 - low / scale), 0, 255).astype(np.uint8)
-    y = to_range(np.rint(x / scale), np.asarray(zero_point), np.dtype(np.uint8))
-    return DynamicQuantizeLinear(y, scale, np.asarray(zero_point))
+    zero_point = to_range(np.rint(0 - low / scale), np.zeros(()), np.dtype(np.uint8))
+    y = to_range(np.rint(x / scale), zero_point, np.dtype(np.uint8))
+    return DynamicQuantizeLinear(y, scale, zero_point)

@@ -7,11 +7,13 @@ Half-precision floats accumulate in float32, integers in their own width (wrappi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from ._budget import reserve
 from ._checks import axes_in, int_list
 from ._registry import op
 from ._typing import Array
@@ -19,9 +21,10 @@ from ._typing import Array
 
 def _axes(data: Array, axes: Array | None, noop: int) -> tuple[int, ...]:
     wanted = [] if axes is None else int_list(axes)
-    if not wanted:
-        return () if noop else tuple(range(data.ndim))
-    return axes_in(wanted, data.ndim)
+    over = axes_in(wanted or (() if noop else range(data.ndim)), data.ndim)
+    # Over no elements the result can be larger than the input.
+    reserve((n for i, n in enumerate(data.shape) if i not in over), data.dtype)
+    return over
 
 
 @op("ReduceSum", since=13, rounds=True)
@@ -53,7 +56,9 @@ def reduce_mean(
     keepdims: int = 1,
     noop_with_empty_axes: int = 0,
 ) -> Array:
-    """The mean over ``axes`` (int64); of integers truncated; NaN for no elements.
+    """The mean over ``axes`` (int64); of integers exact and truncated; NaN for no elements.
+
+    Raises ZeroDivisionError for the mean of no integers.
 
     >>> reduce_mean(np.array([[1.0, 2.0], [3.0, 5.0]]), np.array([1]), keepdims=0)
     array([1.5, 4. ])
@@ -61,7 +66,24 @@ def reduce_mean(
     Spec: ReduceMean-18.
     """
     over = _axes(data, axes, noop_with_empty_axes)
-    return np.asarray(data.mean(axis=over, keepdims=bool(keepdims))).astype(data.dtype, copy=False)
+    return mean_over(data, over, keepdims=bool(keepdims))
+
+
+def mean_over(data: Array, over: tuple[int, ...], *, keepdims: bool = True) -> Array:
+    """The mean over axes; of integers exact and truncated.
+
+    >>> mean_over(np.array([[1.0, 2.0]]), (1,))
+    array([[1.5]])
+    """
+    count = math.prod(data.shape[axis] for axis in over)
+    if data.dtype.kind not in "iu":
+        return np.asarray(data.sum(axis=over, keepdims=keepdims) / count)
+    if count == 0:
+        raise ZeroDivisionError("the mean of no integers is not defined")
+    whole, rest = np.divmod(data.astype(np.int64 if data.dtype.kind == "i" else np.uint64), count)
+    rest = rest.sum(axis=over, keepdims=keepdims)
+    floor = whole.sum(axis=over, keepdims=keepdims) + rest // count
+    return np.asarray(floor + ((floor < 0) & (rest % count != 0))).astype(data.dtype)
 
 
 @op("ReduceProd", since=18, rounds=True)

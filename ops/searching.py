@@ -115,6 +115,10 @@ def unique(x: Array, /, *, axis: int | None = None, sorted: int = 1) -> Unique:
 
     Spec: Unique-28.
     """
+    if x.dtype == object and axis is not None:  # NumPy orders slices of numbers only
+        words, codes = np.unique(x, return_inverse=True)
+        coded = unique(codes.reshape(x.shape), axis=axis, sorted=sorted)
+        return coded._replace(y=words[coded.y])
     found, first, inverse, counts = np.unique(
         x, axis=axis, return_index=True, return_inverse=True, return_counts=True
     )
@@ -163,11 +167,9 @@ def _running(
     start: int,
 ) -> Array:
     along = axis_in(scalar_int(axis), x.ndim)
-    forward = np.flip(x, along) if reverse else x
+    order = slice(None, None, -1 if reverse else 1)
+    forward = np.moveaxis(x, along, 0)[order]
     if exclusive:
-        first = np.full_like(forward.take([0], axis=along), start)
-        forward = np.concatenate(
-            [first, forward.take(range(x.shape[along] - 1), axis=along)], along
-        )
-    total = accumulate(forward, axis=along, dtype=x.dtype)
-    return np.asarray(np.flip(total, along) if reverse else total)
+        forward = np.concatenate([np.full_like(forward[:1], start), forward[:-1]])
+    total = accumulate(forward, axis=0, dtype=x.dtype)[order]
+    return np.moveaxis(total, 0, along)

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ._checks import axis_in, int_list, scalar_int
+from ._budget import reserve
+from ._checks import axis_in, int_list, one_type, scalar_int
 from ._registry import op
 from ._typing import Array, Body, Value
+from .slicing import concat
 
 
 @op("SequenceEmpty", since=11)
@@ -25,13 +27,14 @@ def sequence_empty(*, dtype: int | None = None) -> list[Array]:
 
 @op("SequenceConstruct", since=11)
 def sequence_construct(*inputs: Array) -> list[Array]:
-    """The sequence of the inputs.
+    """The sequence of the inputs, which have one dtype; TypeError otherwise.
 
     >>> sequence_construct(np.array(1), np.array(2))
     [array(1), array(2)]
 
     Spec: SequenceConstruct-11.
     """
+    one_type(*inputs)
     return list(inputs)
 
 
@@ -65,11 +68,14 @@ def sequence_insert(
 ) -> list[Array]:
     """The sequence with ``tensor`` before ``position`` (from the back if negative), or at the end.
 
+    Raises IndexError outside [-length, length], TypeError if the tensor has another dtype.
+
     >>> sequence_insert([np.array(1)], np.array(2), np.array(0))
     [array(2), array(1)]
 
     Spec: SequenceInsert-11.
     """
+    one_type(tensor, *input_sequence[:1])
     length = len(input_sequence)
     # Behind the last element is a place, too.
     place = (
@@ -131,13 +137,19 @@ def split_to_sequence(
 def concat_from_sequence(input_sequence: list[Array], /, *, axis: int, new_axis: int = 0) -> Array:
     """The elements one behind the other along ``axis``, which is a new one if ``new_axis``.
 
+    Elements of one dtype, and one shape but for that axis; TypeError and ValueError otherwise.
+
     >>> concat_from_sequence([np.array([1]), np.array([2])], axis=0, new_axis=1)
     array([[1],
            [2]])
 
     Spec: ConcatFromSequence-11.
     """
-    return (np.stack if new_axis else np.concatenate)(input_sequence, axis=axis)
+    if not new_axis:
+        return concat(*input_sequence, axis=axis)
+    one_type(*input_sequence)
+    reserve((len(input_sequence), *input_sequence[0].shape), input_sequence[0].dtype)
+    return np.stack(input_sequence, axis=axis)
 
 
 @op("SequenceMap", since=17)
@@ -146,17 +158,23 @@ def sequence_map(
 ) -> tuple[list[Any], ...]:
     """For each output of ``body`` the sequence of what it gave for each element.
 
-    Additional sequences run alongside; additional tensors go to every call.
+    Additional sequences run alongside; additional tensors go to every call. Raises ValueError for
+    sequences of different lengths.
 
     >>> sequence_map([np.array(1), np.array(2)], np.array(10), body=lambda x, y: (x + y,))
     ([np.int64(11), np.int64(12)],)
 
     Spec: SequenceMap-17.
     """
+    lengths = {len(other) for other in additional_inputs if isinstance(other, list)}
+    if lengths - {len(input_sequence)}:
+        raise ValueError(f"sequences of lengths {len(input_sequence)} and {lengths} run alongside")
     calls = [
         body(x, *(other[i] if isinstance(other, list) else other for other in additional_inputs))
         for i, x in enumerate(input_sequence)
     ]
+    if not calls:
+        return tuple([] for _ in body.outputs)
     return tuple(list(column) for column in zip(*calls, strict=True))
 
 

@@ -177,6 +177,8 @@ def pad(
     counts = int_list(pads)
     if len(counts) != 2 * len(along):
         raise ValueError(f"{len(counts)} pads for {len(along)} axes, expected two an axis")
+    if not along:
+        return data
     widths = [(0, 0)] * data.ndim
     for axis, before, after in zip(along, counts, counts[len(along) :], strict=False):
         widths[axis] = (before, after)

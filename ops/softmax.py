@@ -53,6 +53,8 @@ def hardmax(input: Array, /, *, axis: int = -1) -> Array:
     """
     axis = axis_in(axis, input.ndim)
     y = np.zeros_like(input)
+    if input.size == 0:
+        return y
     np.put_along_axis(y, np.expand_dims(input.argmax(axis=axis), axis), 1, axis)
     return y
 

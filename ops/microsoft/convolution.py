@@ -7,8 +7,9 @@ import numpy as np
 from .. import conv, integer, pool
 from .._registry import op
 from .._typing import Array
-from ..quantization import dequantize_linear, quantize_linear
+from ..quantization import dequantize_linear
 from .activation import activated
+from .qlinear import rounded_last
 
 
 @op("FusedConv", since=1, domain="com.microsoft", rounds=True)
@@ -99,7 +100,7 @@ def qlinear_average_pool(
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> Array:
-    """The AveragePool of an 8-bit image, quantized again.
+    """The AveragePool of an 8-bit image, quantized again; rounded with the zero point added.
 
     >>> one = np.float32(1)
     >>> qlinear_average_pool(np.uint8([[[2, 4]]]), one, None, one, kernel_shape=(2,))
@@ -113,5 +114,6 @@ def qlinear_average_pool(
         ceil_mode=ceil_mode, count_include_pad=count_include_pad, kernel_shape=kernel_shape,
         pads=pads, strides=strides,
     )  # fmt: skip
-    zero = np.zeros((), x.dtype) if y_zero_point is None else y_zero_point
-    return quantize_linear(np.moveaxis(y, 1, -1) if channels_last else y, y_scale, zero)
+    zero = 0 if y_zero_point is None else y_zero_point.astype(np.float32)
+    result = rounded_last(y / y_scale + zero, x.dtype)
+    return np.moveaxis(result, 1, -1) if channels_last else result

@@ -6,6 +6,8 @@ operator on the dequantized input, quantized with the output's scale and zero po
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .. import activation, reduction, softmax
@@ -17,6 +19,18 @@ from ..quantization import dequantize_linear, quantize_linear, to_range
 
 def _zero(zero_point: Array | None, like: Array) -> Array:
     return np.zeros((), like.dtype) if zero_point is None else zero_point.reshape(())
+
+
+def rounded_last(shifted: Array, dtype: np.dtype[Any]) -> Array:
+    """Numbers to which the zero point is already added, rounded to even and saturated.
+
+    The kernels of a few operators do so: where a number lies between two integers, an odd zero
+    point then makes the other one of them the even one.
+
+    >>> rounded_last(np.float32([2.5, 3.5, 999.0]), np.dtype(np.uint8))
+    array([  2,   4, 255], dtype=uint8)
+    """
+    return to_range(np.rint(shifted), np.zeros(()), dtype)
 
 
 @op("QGemm", since=1, domain="com.microsoft")
@@ -90,8 +104,7 @@ def qlinear_add(
         # A float64 holds the product of a byte and a float32 exactly, and all but ties of the sum.
         return (x.astype(np.float64) * y + z).astype(np.float32)
 
-    total = fma(a, ra, fma(b, rb, np.asarray(offset)))
-    return to_range(np.rint(total), np.zeros(()), a.dtype)
+    return rounded_last(fma(a, ra, fma(b, rb, np.asarray(offset))), a.dtype)
 
 
 @op("QLinearMul", since=1, domain="com.microsoft")
@@ -108,6 +121,8 @@ def qlinear_mul(
 ) -> Array:
     """The product of two 8-bit tensors, broadcast; exact until it is scaled in float32.
 
+    It is rounded with the zero point added: of 2.5 and the zero point 1 come 4, not 3.
+
     >>> one = np.float32(1)
     >>> qlinear_mul(np.uint8([3]), one, None, np.uint8([5]), one, None, 2 * one)
     array([8], dtype=uint8)
@@ -116,7 +131,8 @@ def qlinear_mul(
     """
     x = a.astype(np.int32) - _zero(a_zero_point, a).astype(np.int32)
     y = b.astype(np.int32) - _zero(b_zero_point, b).astype(np.int32)
-    return requantized(x * y, np.asarray(a_scale * b_scale / c_scale), _zero(c_zero_point, a))
+    scaled = (x * y).astype(np.float32) * (a_scale * b_scale / c_scale)
+    return rounded_last(scaled + _zero(c_zero_point, a).astype(np.float32), a.dtype)
 
 
 @op("QLinearSigmoid", since=1, domain="com.microsoft")

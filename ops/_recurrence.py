@@ -1,0 +1,165 @@
+"""What RNN, GRU and LSTM share: running a cell over sequences, and the cells' activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from . import activation
+from ._budget import reserve, turn
+from ._checks import one_type
+from ._typing import Array
+
+Cell: TypeAlias = Callable[..., tuple[Array, ...]]
+"""From a direction, its projected input at one time and its states to its next states."""
+Activation: TypeAlias = Callable[[Array], Array]
+
+# Each function with the defaults of the alpha and beta that it takes, as far as it takes them.
+_ACTIVATIONS: dict[str, tuple[Callable[..., Array], dict[str, float]]] = {
+    "affine": (lambda x, alpha, beta: alpha * x + beta, {"alpha": 1.0, "beta": 0.0}),
+    "elu": (activation.elu, {"alpha": 1.0}),
+    "hardsigmoid": (activation.hard_sigmoid, {"alpha": 0.2, "beta": 0.5}),
+    "leakyrelu": (activation.leaky_relu, {"alpha": 0.01}),
+    "relu": (activation.relu, {}),
+    "scaledtanh": (lambda x, alpha, beta: alpha * np.tanh(beta * x), {"alpha": 1.0, "beta": 1.0}),
+    "sigmoid": (activation.sigmoid, {}),
+    "softplus": (activation.softplus, {}),
+    "softsign": (activation.softsign, {}),
+    "tanh": (np.tanh, {}),
+    "thresholdedrelu": (activation.thresholded_relu, {"alpha": 1.0}),
+}
+
+
+def activations(
+    names: Sequence[str],
+    alphas: Sequence[float] | None,
+    betas: Sequence[float] | None,
+    clip: float | None,
+) -> list[Activation]:
+    """The functions of these names, each taking its numbers from the front of the lists.
+
+    With ``clip`` their inputs are first moved into [-clip, clip]. Raises ValueError for a name that
+    does not exist.
+
+    >>> first, second = activations(["Tanh", "Affine"], [2.0], [1.0], None)
+    >>> second(np.array([3.0]))
+    array([7.])
+    """
+    left = {"alpha": list(alphas or ()), "beta": list(betas or ())}
+    found = []
+    for name in names:
+        if name.lower() not in _ACTIVATIONS:
+            raise ValueError(f"{name!r} is no activation; there are {', '.join(_ACTIVATIONS)}")
+        function, defaults = _ACTIVATIONS[name.lower()]
+        numbers = {k: left[k].pop(0) if left[k] else default for k, default in defaults.items()}
+        found.append(_bound(function, numbers, clip))
+    return found
+
+
+def _bound(
+    function: Callable[..., Array], numbers: dict[str, float], clip: float | None
+) -> Activation:
+    if clip is None:
+        return lambda x: function(x, **numbers)
+    return lambda x: function(np.clip(x, -clip, clip), **numbers)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A recurrent layer with its sequences, time first."""
+
+    x: Array
+    """(time, batch, input)."""
+    w: Array
+    """(directions, gates * hidden, input)."""
+    r: Array
+    """(directions, gates * hidden, hidden)."""
+    w_bias: Array
+    r_bias: Array
+    lengths: Array
+    backwards: tuple[bool, ...]
+    """For each direction whether it runs from the end."""
+    layout: int
+
+    def activations(
+        self,
+        names: Sequence[str] | None,
+        default: tuple[str, ...],
+        alphas: Sequence[float] | None,
+        betas: Sequence[float] | None,
+        clip: float | None,
+    ) -> list[list[Activation]]:
+        """The activations of each direction. Raises ValueError for another number of names."""
+        each, count = len(default), len(self.backwards)
+        functions = activations(names or default * count, alphas, betas, clip)
+        if len(functions) != each * count:
+            raise ValueError(f"{len(functions)} activations, expected {each} for each direction")
+        return [functions[i * each : (i + 1) * each] for i in range(count)]
+
+    def run(self, cell: Cell, *initial: Array | None) -> tuple[Array, ...]:
+        """All outputs and the final states, in the layout of the inputs.
+
+        A state stays as it is, and the output is zero, where a sequence has not begun or has ended.
+        """
+        (time, batch, _), hidden = self.x.shape, self.r.shape[2]
+        shape = (len(self.backwards), batch, hidden)
+        reserve((time, *shape), self.x.dtype)
+        y = np.zeros((time, *shape), self.x.dtype)
+        finals = [self._initial(state, shape) for state in initial]
+        for k, backwards in enumerate(self.backwards):
+            inputs = self.x @ self.w[k].T + self.w_bias[k]
+            states = tuple(state[k] for state in finals)
+            for t in reversed(range(time)) if backwards else range(time):
+                turn()
+                alive = (t < self.lengths)[:, None]
+                new = cell(k, inputs[t], *states)
+                states = tuple(np.where(alive, a, b) for a, b in zip(new, states, strict=True))
+                y[t, k] = np.where(alive, new[0], 0)
+            for final, state in zip(finals, states, strict=True):
+                final[k] = state
+        if self.layout:
+            return y.transpose(2, 0, 1, 3), *(final.swapaxes(0, 1) for final in finals)
+        return y, *finals
+
+    def _initial(self, state: Array | None, shape: tuple[int, ...]) -> Array:
+        if state is None:
+            return np.zeros(shape, self.x.dtype)
+        state = state.swapaxes(0, 1) if self.layout else state
+        if state.shape != shape:
+            raise ValueError(f"an initial state has shape {state.shape}, expected {shape}")
+        return state.copy()
+
+
+def layer(
+    x: Array,
+    w: Array,
+    r: Array,
+    b: Array | None,
+    sequence_lens: Array | None,
+    *,
+    gates: int,
+    direction: str,
+    hidden_size: int | None,
+    layout: int,
+) -> Layer:
+    """A layer whose cells have so many gates. Raises ValueError for shapes that do not agree."""
+    orders = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
+    if direction not in orders:
+        raise ValueError(f"direction is one of {', '.join(orders)}, not {direction!r}")
+    x = x.swapaxes(0, 1) if layout else x
+    count, hidden = len(orders[direction]), r.shape[-1]
+    rows = gates * hidden
+    one_type(x, w, r, *(() if b is None else (b,)))
+    if w.shape != (count, rows, x.shape[2]) or r.shape != (count, rows, hidden):
+        raise ValueError(f"W {w.shape} and R {r.shape} do not fit X {x.shape}, {direction}")
+    bias = np.zeros((count, 2 * rows), x.dtype) if b is None else b
+    if bias.shape != (count, 2 * rows) or hidden_size not in (None, hidden):
+        raise ValueError(f"B {bias.shape} or hidden_size {hidden_size} does not fit R {r.shape}")
+    time, batch = x.shape[:2]
+    lengths = np.full(batch, time) if sequence_lens is None else sequence_lens
+    if lengths.shape != (batch,) or ((lengths < 0) | (lengths > time)).any():
+        raise ValueError(f"sequence_lens {lengths.tolist()[:9]} for {batch} sequences up to {time}")
+    return Layer(x, w, r, bias[:, :rows], bias[:, rows:], lengths, orders[direction], layout)

@@ -1,0 +1,288 @@
+"""Recurrent layers.
+
+X is (time, batch, input), W (directions, gates * hidden, input), R (directions, gates * hidden,
+hidden), B (directions, 2 * gates * hidden) with the bias of W, then that of R. ``direction`` is
+"forward", "reverse" or "bidirectional"; with ``layout=1`` batch comes before time and directions.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ._checks import one_type
+from ._recurrence import layer
+from ._registry import op
+from ._typing import Array
+
+
+class Recurrent(NamedTuple):
+    """What RNN and GRU return: all outputs (time, directions, batch, hidden), and the last ones."""
+
+    y: Array
+    y_h: Array
+
+
+@op("RNN", since=7, rounds=True)
+def rnn(
+    x: Array,
+    w: Array,
+    r: Array,
+    b: Array | None = None,
+    sequence_lens: Array | None = None,
+    initial_h: Array | None = None,
+    /,
+    *,
+    activation_alpha: tuple[float, ...] | None = None,
+    activation_beta: tuple[float, ...] | None = None,
+    activations: tuple[str, ...] = ("Tanh", "Tanh"),
+    clip: float | None = None,
+    direction: str = "forward",
+    hidden_size: int | None = None,
+    layout: int = 0,
+) -> Recurrent:
+    """``H = f(X W' + H R' + B)`` at each time.
+
+    ``sequence_lens`` (int32) ends the sequences earlier: then the outputs are 0. ``clip`` bounds
+    what goes into ``f``.
+
+    >>> one = np.ones((1, 1, 1))
+    >>> rnn(np.ones((3, 1, 1)), one, one, activations=("Relu",)).y.ravel()
+    array([1., 2., 3.])
+
+    Spec: RNN-22.
+    """
+    cells = layer(
+        x, w, r, b, sequence_lens,
+        gates=1, direction=direction, hidden_size=hidden_size, layout=layout,
+    )  # fmt: skip
+    # The default has a second activation, for a second direction.
+    names = activations[: len(cells.backwards)]
+    functions = cells.activations(names, ("Tanh",), activation_alpha, activation_beta, clip)
+
+    def cell(k: int, x: Array, h: Array) -> tuple[Array, ...]:
+        (f,) = functions[k]
+        return (f(x + h @ cells.r[k].T + cells.r_bias[k]),)
+
+    return Recurrent(*cells.run(cell, initial_h))
+
+
+@op("GRU", since=7, rounds=True)
+def gru(
+    x: Array,
+    w: Array,
+    r: Array,
+    b: Array | None = None,
+    sequence_lens: Array | None = None,
+    initial_h: Array | None = None,
+    /,
+    *,
+    activation_alpha: tuple[float, ...] | None = None,
+    activation_beta: tuple[float, ...] | None = None,
+    activations: tuple[str, ...] | None = None,
+    clip: float | None = None,
+    direction: str = "forward",
+    hidden_size: int | None = None,
+    layout: int = 0,
+    linear_before_reset: int = 0,
+) -> Recurrent:
+    """``H = (1 - z) g(X W' + (r H) R' + B) + z H`` at each time, gates z and r made with ``f``.
+
+    The gates lie in the order z, r, h. ``linear_before_reset`` multiplies by r after R' and its
+    bias. ``activations`` are f and g, by default Sigmoid and Tanh; ``clip`` bounds what goes into
+    them. ``sequence_lens`` (int32) ends the sequences earlier: then the outputs are 0.
+
+    >>> gru(np.ones((2, 1, 1)), np.zeros((1, 3, 1)), np.zeros((1, 3, 1)), None, None,
+    ...     np.ones((1, 1, 1))).y.ravel()
+    array([0.5 , 0.25])
+
+    Spec: GRU-22; Cho et al. 2014.
+    """
+    cells = layer(
+        x, w, r, b, sequence_lens,
+        gates=3, direction=direction, hidden_size=hidden_size, layout=layout,
+    )  # fmt: skip
+    functions = cells.activations(
+        activations, ("Sigmoid", "Tanh"), activation_alpha, activation_beta, clip
+    )
+
+    def cell(k: int, x: Array, h: Array) -> tuple[Array, ...]:
+        f, g = functions[k]
+        (rz, rr, rh), (bz, br, bh) = np.split(cells.r[k], 3), np.split(cells.r_bias[k], 3)
+        xz, xr, xh = np.split(x, 3, axis=-1)
+        z, r = f(xz + h @ rz.T + bz), f(xr + h @ rr.T + br)
+        candidate = g(xh + (r * (h @ rh.T + bh) if linear_before_reset else (r * h) @ rh.T + bh))
+        return ((1 - z) * candidate + z * h,)
+
+    return Recurrent(*cells.run(cell, initial_h))
+
+
+class LSTM(NamedTuple):
+    """What LSTM returns: all outputs (time, directions, batch, hidden), and the last states."""
+
+    y: Array
+    y_h: Array
+    y_c: Array
+
+
+@op("LSTM", since=7, rounds=True)
+def lstm(
+    x: Array,
+    w: Array,
+    r: Array,
+    b: Array | None = None,
+    sequence_lens: Array | None = None,
+    initial_h: Array | None = None,
+    initial_c: Array | None = None,
+    p: Array | None = None,
+    /,
+    *,
+    activation_alpha: tuple[float, ...] | None = None,
+    activation_beta: tuple[float, ...] | None = None,
+    activations: tuple[str, ...] | None = None,
+    clip: float | None = None,
+    direction: str = "forward",
+    hidden_size: int | None = None,
+    input_forget: int = 0,
+    layout: int = 0,
+) -> LSTM:
+    """``C = f C + i g(X W' + H R' + B)`` and ``H = o h(C)`` at each time, with gates i, o and f.
+
+    The gates lie in the order i, o, f, c; ``P`` (directions, 3 * hidden) lets i, o and f see the
+    cell, too. ``input_forget`` makes f ``1 - i``. ``activations`` are f, g and h, by default
+    Sigmoid, Tanh and Tanh; ``clip`` bounds what goes into them. ``sequence_lens`` (int32) ends the
+    sequences earlier: then the outputs are 0.
+
+    >>> lstm(np.ones((2, 1, 1)), np.zeros((1, 4, 1)), np.zeros((1, 4, 1)), None, None, None,
+    ...      np.ones((1, 1, 1))).y_c.ravel()
+    array([0.25])
+
+    Spec: LSTM-22; Hochreiter and Schmidhuber 1997, Gers et al. 2002.
+    """
+    cells = layer(
+        x, w, r, b, sequence_lens,
+        gates=4, direction=direction, hidden_size=hidden_size, layout=layout,
+    )  # fmt: skip
+    functions = cells.activations(
+        activations, ("Sigmoid", "Tanh", "Tanh"), activation_alpha, activation_beta, clip
+    )
+    shape = (len(cells.backwards), 3 * cells.r.shape[2])
+    peepholes = np.zeros(shape, x.dtype) if p is None else p
+    one_type(x, peepholes)
+    if peepholes.shape != shape:
+        raise ValueError(f"P has shape {peepholes.shape}, expected {shape}")
+
+    def cell(k: int, x: Array, h: Array, c: Array) -> tuple[Array, ...]:
+        f, g, out = functions[k]
+        xi, xo, xf, xc = np.split(x + h @ cells.r[k].T + cells.r_bias[k], 4, axis=-1)
+        pi, po, pf = np.split(peepholes[k], 3)
+        i = f(xi + pi * c)
+        forget = 1 - i if input_forget else f(xf + pf * c)
+        new = forget * c + i * g(xc)
+        return f(xo + po * new) * out(new), new
+
+    return LSTM(*cells.run(cell, initial_h, initial_c))
+
+
+@op("RNN", since=1, rounds=True)
+def rnn_1(
+    x: Array,
+    w: Array,
+    r: Array,
+    b: Array | None = None,
+    sequence_lens: Array | None = None,
+    initial_h: Array | None = None,
+    /,
+    *,
+    activation_alpha: tuple[float, ...] | None = None,
+    activation_beta: tuple[float, ...] | None = None,
+    activations: tuple[str, ...] = ("Tanh", "Tanh"),
+    clip: float | None = None,
+    direction: str = "forward",
+    hidden_size: int | None = None,
+    output_sequence: int = 0,
+) -> Recurrent:
+    """As now; ``output_sequence`` says whether all outputs are wanted.
+
+    >>> one = np.ones((1, 1, 1))
+    >>> rnn_1(np.ones((3, 1, 1)), one, one, activations=("Relu",)).y_h.ravel()
+    array([3.])
+
+    Spec: RNN-1.
+    """
+    return rnn(
+        x, w, r, b, sequence_lens, initial_h,
+        activation_alpha=activation_alpha, activation_beta=activation_beta,
+        activations=activations, clip=clip, direction=direction, hidden_size=hidden_size,
+    )  # fmt: skip
+
+
+@op("GRU", since=3, rounds=True)
+def gru_3(
+    x: Array,
+    w: Array,
+    r: Array,
+    b: Array | None = None,
+    sequence_lens: Array | None = None,
+    initial_h: Array | None = None,
+    /,
+    *,
+    activation_alpha: tuple[float, ...] | None = None,
+    activation_beta: tuple[float, ...] | None = None,
+    activations: tuple[str, ...] | None = None,
+    clip: float | None = None,
+    direction: str = "forward",
+    hidden_size: int | None = None,
+    linear_before_reset: int = 0,
+    output_sequence: int = 0,
+) -> Recurrent:
+    """As now; ``output_sequence`` says whether all outputs are wanted.
+
+    >>> gru_3(np.ones((2, 1, 1)), np.zeros((1, 3, 1)), np.zeros((1, 3, 1))).y_h.ravel()
+    array([0.])
+
+    Spec: GRU-3.
+    """
+    return gru(
+        x, w, r, b, sequence_lens, initial_h,
+        activation_alpha=activation_alpha, activation_beta=activation_beta,
+        activations=activations, clip=clip, direction=direction, hidden_size=hidden_size,
+        linear_before_reset=linear_before_reset,
+    )  # fmt: skip
+
+
+@op("LSTM", since=1, rounds=True)
+def lstm_1(
+    x: Array,
+    w: Array,
+    r: Array,
+    b: Array | None = None,
+    sequence_lens: Array | None = None,
+    initial_h: Array | None = None,
+    initial_c: Array | None = None,
+    p: Array | None = None,
+    /,
+    *,
+    activation_alpha: tuple[float, ...] | None = None,
+    activation_beta: tuple[float, ...] | None = None,
+    activations: tuple[str, ...] | None = None,
+    clip: float | None = None,
+    direction: str = "forward",
+    hidden_size: int | None = None,
+    input_forget: int = 0,
+    output_sequence: int = 0,
+) -> LSTM:
+    """As now; ``output_sequence`` says whether all outputs are wanted.
+
+    >>> lstm_1(np.ones((2, 1, 1)), np.zeros((1, 4, 1)), np.zeros((1, 4, 1))).y_h.ravel()
+    array([0.])
+
+    Spec: LSTM-1.
+    """
+    return lstm(
+        x, w, r, b, sequence_lens, initial_h, initial_c, p,
+        activation_alpha=activation_alpha, activation_beta=activation_beta,
+        activations=activations, clip=clip, direction=direction, hidden_size=hidden_size,
+        input_forget=input_forget,
+    )  # fmt: skip

@@ -1,0 +1,204 @@
+"""Strings: tensors of Python ``str`` in object arrays."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ._automaton import fullmatch
+from ._budget import reserve, turn
+from ._regex import compiled
+from ._registry import op
+from ._typing import Array
+
+
+def _strings(*arrays: Array) -> None:
+    for array in arrays:
+        if array.dtype.kind not in "OUT":
+            raise TypeError(f"expected strings, got {array.dtype}")
+
+
+def _longest(x: Array) -> int:
+    return max(map(len, x.flat), default=0)
+
+
+@op("StringConcat", since=20)
+def string_concat(x: Array, y: Array, /) -> Array:
+    """Each string of ``X`` followed by that of ``Y``; they broadcast.
+
+    >>> string_concat(np.array(["a", "b"], object), np.array("!", object))
+    array(['a!', 'b!'], dtype=object)
+
+    Spec: StringConcat-20.
+    """
+    _strings(x, y)
+    shape = np.broadcast_shapes(x.shape, y.shape)
+    reserve((*shape, _longest(x) + _longest(y)), np.uint8)
+    return np.asarray(x.astype(object) + y.astype(object), object)
+
+
+@op("StringNormalizer", since=10)
+def string_normalizer(
+    x: Array,
+    /,
+    *,
+    case_change_action: str = "NONE",
+    is_case_sensitive: int = 0,
+    locale: str | None = None,
+    stopwords: tuple[str, ...] | None = None,
+) -> Array:
+    """The strings that are no ``stopwords``, in upper or lower case if asked for.
+
+    X is (strings,) or (1, strings); if none is left the result is one empty string.
+    ``case_change_action`` is "LOWER", "UPPER" or "NONE". Case follows Unicode whatever the
+    ``locale``.
+
+    >>> string_normalizer(np.array(["The", "End"], object), stopwords=("the",))
+    array(['End'], dtype=object)
+
+    Spec: StringNormalizer-10.
+    """
+    actions: dict[str, Callable[[str], str]] = {"LOWER": str.lower, "UPPER": str.upper, "NONE": str}
+    if case_change_action not in actions:
+        raise ValueError(f"case_change_action is one of {', '.join(actions)}")
+    if x.ndim not in (1, 2) or (x.ndim == 2 and len(x) != 1):
+        raise ValueError(f"expected strings of shape (n,) or (1, n), got {x.shape}")
+    _strings(x)
+    compare: Callable[[str], str] = str if is_case_sensitive else str.lower
+    stops = set(map(compare, stopwords or ()))
+    kept = [actions[case_change_action](text) for text in x.flat if compare(text) not in stops]
+    return np.array(kept or [""], object).reshape(*x.shape[:-1], -1)
+
+
+class StringSplit(NamedTuple):
+    """What StringSplit returns."""
+
+    y: Array
+    z: Array
+
+
+@op("StringSplit", since=20)
+def string_split(
+    x: Array, /, *, delimiter: str | None = None, maxsplit: int | None = None
+) -> StringSplit:
+    """The pieces of each string on a new last axis, filled up with "", and their numbers (int64).
+
+    Without a ``delimiter`` runs of white space separate, and those at the ends do not count.
+    ``maxsplit`` bounds the number of cuts; the rest stays in one piece.
+
+    >>> string_split(np.array(["a b", "c"], object))
+    StringSplit(y=array([['a', 'b'],
+           ['c', '']], dtype=object), z=array([2, 1]))
+
+    Spec: StringSplit-20.
+    """
+    _strings(x)
+    limit = -1 if maxsplit is None else maxsplit
+    pieces = [
+        text.split(delimiter, limit) if delimiter else text.strip().split(None, limit)
+        for text in x.flat
+    ]
+    counts = np.array([len(row) for row in pieces], np.int64).reshape(x.shape)
+    width = int(counts.max(initial=0))
+    reserve((*x.shape, width), object)
+    table = np.full((x.size, width), "", object)
+    for i, row in enumerate(pieces):
+        table[i, : len(row)] = row
+    return StringSplit(table.reshape(*x.shape, width), counts)
+
+
+@op("RegexFullMatch", since=20)
+def regex_full_match(x: Array, /, *, pattern: str | None = None) -> Array:
+    """Whether each whole string matches the ``pattern``, which is in RE2's syntax.
+
+    Takes time proportional to the pattern times the text. Raises ValueError for an invalid pattern.
+
+    >>> regex_full_match(np.array(["aab", "b!"], object), pattern="a*b")
+    array([ True, False])
+
+    Spec: RegexFullMatch-20.
+    """
+    _strings(x)
+    if pattern is None:
+        raise ValueError("a pattern must be given")
+    program = compiled(pattern)
+    return np.array([fullmatch(program, text) for text in x.flat], bool).reshape(x.shape)
+
+
+@op("TfIdfVectorizer", since=9)
+def tf_idf_vectorizer(
+    x: Array,
+    /,
+    *,
+    max_gram_length: int,
+    max_skip_count: int,
+    min_gram_length: int,
+    mode: str,
+    ngram_counts: tuple[int, ...],
+    ngram_indexes: tuple[int, ...],
+    pool_int64s: tuple[int, ...] | None = None,
+    pool_strings: tuple[str, ...] | None = None,
+    weights: tuple[float, ...] | None = None,
+) -> Array:
+    """How often each n-gram of a pool occurs in each row of ``X``, as float32.
+
+    X is (tokens,) or (rows, tokens) of integers or strings. The pool holds all 1-grams, then all
+    2-grams and so on; those of length n begin at ``ngram_counts[n - 1]``. The i-th n-gram counts at
+    ``ngram_indexes[i]``. An n-gram may leave out up to ``max_skip_count`` tokens between any two of
+    its own. ``mode`` is "TF" (the count), "IDF" (the weight if it occurs), or "TFIDF" (their
+    product). Raises ValueError for pools and numbers that do not agree.
+
+    >>> tf_idf_vectorizer(
+    ...     np.array([5, 7, 5, 7]), max_gram_length=2, max_skip_count=0, min_gram_length=1,
+    ...     mode="TF", ngram_counts=(0, 1), ngram_indexes=(0, 1), pool_int64s=(5, 5, 7))
+    array([2., 2.], dtype=float32)
+
+    Spec: TfIdfVectorizer-9.
+    """
+    if mode not in ("TF", "IDF", "TFIDF"):
+        raise ValueError(f"mode is TF, IDF or TFIDF, not {mode!r}")
+    if bool(pool_int64s) == bool(pool_strings) or x.ndim not in (1, 2):
+        raise ValueError(f"one pool is needed, and X of rank 1 or 2; its shape is {x.shape}")
+    grams = _grams(pool_int64s or pool_strings or (), ngram_counts)
+    if len(grams) != len(ngram_indexes) or min(ngram_indexes, default=0) < 0:
+        raise ValueError(f"{len(ngram_indexes)} ngram_indexes for {len(grams)} n-grams")
+    factors = weights if weights and mode != "TF" else (1.0,) * len(grams)
+    if len(factors) != len(grams):
+        raise ValueError(f"{len(factors)} weights for {len(grams)} n-grams")
+    rows = x.tolist() if x.ndim == 2 else [x.tolist()]
+    width = max(ngram_indexes, default=-1) + 1
+    reserve((len(rows), width), np.float32)
+    y = np.zeros((len(rows), width), np.float32)
+    lengths = range(min_gram_length, max_gram_length + 1)
+    for row, tokens in enumerate(rows):
+        found = Counter(_occurrences(tokens, lengths, max_skip_count))
+        for gram, place, factor in zip(grams, ngram_indexes, factors, strict=True):
+            y[row, place] += factor * (min(found[gram], 1) if mode == "IDF" else found[gram])
+    return y.reshape(*x.shape[:-1], width)
+
+
+def _grams(pool: Sequence[object], starts: Sequence[int]) -> list[tuple[object, ...]]:
+    """The n-grams of a pool in order."""
+    grams = []
+    for n, (start, end) in enumerate(zip(starts, [*starts[1:], len(pool)], strict=True), 1):
+        if not 0 <= start <= end <= len(pool) or (end - start) % n:
+            raise ValueError(f"the pool's {n}-grams cannot lie from {start} to {end}")
+        grams += [tuple(pool[i : i + n]) for i in range(start, end, n)]
+    return grams
+
+
+def _occurrences(
+    tokens: list[object], lengths: Iterable[int], max_skip_count: int
+) -> Iterable[tuple[object, ...]]:
+    for n in lengths:
+        # Nothing can be skipped within a single token.
+        for step in range(1, max_skip_count + 2 if n > 1 else 2):
+            turn()
+            reach = (n - 1) * step + 1
+            if reach > len(tokens):
+                break
+            for begin in range(len(tokens) - reach + 1):
+                yield tuple(tokens[begin : begin + reach : step])
