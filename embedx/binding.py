@@ -42,7 +42,7 @@ def signature_of(function: Callable[..., Any]) -> Signature:
     return Signature(tuple(required), variadic, attributes)
 
 
-def bind(node: Node, precision: Precision = "native") -> Callable[..., Any]:
+def bind(node: Node, precision: Precision = "native") -> functools.partial[Any]:
     """The node's operator with its attributes, as a function of the node's inputs alone.
 
     Subgraphs are left open: whoever runs the node passes them by the names of their attributes.
@@ -52,7 +52,9 @@ def bind(node: Node, precision: Precision = "native") -> Callable[..., Any]:
     found = resolve(node.op_type, node.opset, node.domain)
     signature = signature_of(found.formula)
     _check_inputs(node, signature)
-    attributes = {name: _checked(node, name, signature) for name in node.attributes}
+    # Long ago every node told which inputs it consumes; nobody has listened since opset 6.
+    names = (name for name in node.attributes if name != "consumed_inputs")
+    attributes = {name: _checked(node, name, signature) for name in names}
     for name, parameter in signature.attributes.items():
         if name in attributes:
             continue

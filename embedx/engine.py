@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -17,8 +17,10 @@ from embedx.graph import Dim, Graph, Node, TensorType
 from embedx.onnx_file import read_model
 from embedx.ops import Budget, OverBudgetError, spending
 from embedx.plan import Plan, Step, make_plan
-from embedx.rewrite import carry_halves_wide, drop_dead, inline_functions, sort_nodes, to_float64
+from embedx.precision import carry_halves_wide, to_float64
+from embedx.rewrite import drop_dead, inline_functions, sort_nodes
 from embedx.timing import BenchmarkResults
+from embedx.workers import threads
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -50,6 +52,10 @@ def execute(
                     for name, body, slots in step.bodies
                 }
                 result = step.call(*arguments, **bodies)
+            elif (
+                step.overwrites and observe is None and (out := _spare(step, arguments)) is not None
+            ):
+                result = step.call(*arguments, out=out)
             else:
                 result = step.call(*arguments)
             results = result if isinstance(result, tuple) else (result,)
@@ -72,6 +78,37 @@ def execute(
         for slot in step.dead:
             values[slot] = None
     return [values[slot] for slot in plan.output_slots]
+
+
+def _spare(step: Step, arguments: list[Any]) -> Any:
+    """An input that nobody else refers to, into whose memory the step may write, or None."""
+    for place in step.overwrites:
+        if _references(arguments, place) in _ALONE:
+            return arguments[place]
+    return None
+
+
+def _references(arguments: list[Any], place: int) -> tuple[int, int]:
+    """How often the array is referred to, and the array whose memory it shows."""
+    array = arguments[place]
+    if not isinstance(array, np.ndarray) or not array.flags.writeable:
+        return 0, 0
+    if array.base is None:
+        return sys.getrefcount(array), 0
+    return sys.getrefcount(array), sys.getrefcount(array.base)
+
+
+def _counts_when_alone() -> set[tuple[int, int]]:
+    """The counts of arrays, and of views of arrays, to which only a run's own lists refer."""
+    found = set()
+    for values in ([np.empty(1)], [np.empty((1, 1)).reshape(1)]):
+        arguments = [values[0]]
+        found.add(_references(arguments, 0))
+    return found
+
+
+# Counted here and not known, as interpreters differ in which references they count.
+_ALONE = _counts_when_alone()
 
 
 class _Body:
@@ -142,11 +179,14 @@ class Engine:
         graph = feeding.reshaped(graph, batch_size, input_shapes)
         if precision == "float64":
             graph = to_float64(graph)
-        elif precision == "native" and optimize:
-            graph = carry_halves_wide(graph)
+        tolerance = None
+        if precision == "native" and optimize:
+            wide = carry_halves_wide(graph)
+            tolerance = 2**-20 if wide is graph else 2**-10
+            graph = wide
         self.graph = graph
         self.precision = precision
-        self.plan = make_plan(self.graph, precision)
+        self.plan = make_plan(self.graph, precision, tolerance)
         self.batch_size = batch_size
         self.num_cores = num_cores
         self._max_bytes = _half_of_memory() if max_bytes is None else max_bytes
@@ -245,7 +285,7 @@ class Engine:
         inputs = feeding.checked_feeds(self.graph.inputs, self.graph.initializers.keys(), feeds)
         deadline = None if self._time_limit is None else time.monotonic() + self._time_limit
         budget = Budget(self._max_bytes, self._max_iterations, deadline)
-        with np.errstate(all="ignore"), spending(budget), _blas_threads(self.num_cores):
+        with np.errstate(all="ignore"), spending(budget), threads(self.num_cores):
             outputs = execute(self.plan, inputs, (), observe)
         return _owned(outputs, [*inputs, *self.plan.template])
 
@@ -276,11 +316,3 @@ def _half_of_memory() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     except (AttributeError, ValueError, OSError):
         return None
-
-
-def _blas_threads(count: int | None) -> AbstractContextManager[Any]:
-    if count is None:
-        return nullcontext()
-    from threadpoolctl import threadpool_limits
-
-    return threadpool_limits(count, "blas")

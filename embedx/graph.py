@@ -71,6 +71,11 @@ class SparseTensor:
     """int64 positions in the flattened tensor, strictly ascending."""
     shape: tuple[int, ...]
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The element type."""
+        return self.values.dtype
+
     def dense(self) -> Array:
         """The tensor with its zeros."""
         full = np.zeros(self.shape, self.values.dtype)
@@ -101,6 +106,8 @@ class Node:
     """The version of the domain's operators that the node is written in."""
     index: int = 0
     """The place in the file, for messages."""
+    covers: tuple[Node, ...] = ()
+    """The file's nodes that a fused node stands for."""
 
     @property
     def subgraphs(self) -> dict[str, Graph]:

@@ -206,7 +206,7 @@ def _layer_output(
 
 
 def _normalised(graph: Graph, path: list[Node], cuts: list[int], end: int, limit: int) -> int:
-    """The bottleneck where the normalisation behind a block ends; the block's own if there is none."""
+    """The bottleneck where the normalisation behind a block ends, or else the block itself."""
     place, normalised = end, False
     for k in range(end + 1, limit + 1):
         segment = path[cuts[k - 1] + 1 : cuts[k] + 1]

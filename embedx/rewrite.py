@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from embedx.binding import Precision, bind
 from embedx.errors import ModelError
+from embedx.facts import element_types
 from embedx.graph import (
     Array,
     Function,
@@ -19,11 +20,10 @@ from embedx.graph import (
     Reference,
     SparseTensor,
     TensorType,
-    Type,
     Value,
     reads,
 )
-from embedx.ops import Budget, OverBudgetError, code_of, dtype_of, resolve, spending
+from embedx.ops import Budget, OverBudgetError, dtype_of, resolve, spending
 
 MAX_NODES = 1_000_000
 _SMALL_BYTES = 2**20
@@ -87,7 +87,7 @@ def _called(function: Function, call: Node, prefix: str) -> Iterator[Node]:
     if unknown:
         raise ModelError(f"{call} has the attributes {sorted(unknown)}, which its function lacks")
     given = {k: v for k, v in {**function.attributes, **call.attributes}.items() if v is not None}
-    renamed = dict.fromkeys(function.inputs, "") | dict(
+    edges = dict.fromkeys(function.inputs, "") | dict(
         zip(function.inputs, call.inputs, strict=False)
     )
     wanted = [
@@ -96,19 +96,20 @@ def _called(function: Function, call: Node, prefix: str) -> Iterator[Node]:
         if outer
     ]
     for inner, outer in wanted:
-        renamed.setdefault(inner, outer)
+        edges.setdefault(inner, outer)
 
     def rename(name: str) -> str:
-        return renamed.setdefault(name, prefix + name) if name else ""
+        return edges.setdefault(name, prefix + name) if name else ""
 
     for node in function.nodes:
-        yield replace(_renamed(node, rename, given), name=prefix + node.name, index=call.index)
+        yield replace(renamed(node, rename, given), name=prefix + node.name, index=call.index)
     for inner, outer in wanted:
-        if renamed[inner] != outer:  # an input passed through, or one output wanted twice
-            yield Node("Identity", (renamed[inner],), (outer,), index=call.index)
+        if edges[inner] != outer:  # an input passed through, or one output wanted twice
+            yield Node("Identity", (edges[inner],), (outer,), index=call.index)
 
 
-def _renamed(node: Node, rename: Any, given: Mapping[str, Any]) -> Node:
+def renamed(node: Node, rename: Callable[[str], str], given: Mapping[str, Any]) -> Node:
+    """The node with other edges, and with ``given`` values where it refers to a function's."""
     attributes: dict[str, Any] = {}
     for key, value in node.attributes.items():
         if isinstance(value, Reference):
@@ -119,7 +120,7 @@ def _renamed(node: Node, rename: Any, given: Mapping[str, Any]) -> Node:
                 value,
                 inputs=tuple(replace(v, name=rename(v.name)) for v in value.inputs),
                 outputs=tuple(replace(v, name=rename(v.name)) for v in value.outputs),
-                nodes=tuple(_renamed(n, rename, given) for n in value.nodes),
+                nodes=tuple(renamed(n, rename, given) for n in value.nodes),
                 initializers={rename(k): v for k, v in value.initializers.items()},
             )
         else:
@@ -274,93 +275,25 @@ def _evaluated(
     return values if sum(v.nbytes for v in values) <= 8 * size + _SMALL_BYTES else None
 
 
-_TYPE_ATTRIBUTES = frozenset(
-    "to dtype output_dtype output_datatype precision softmax_precision stash_type".split()
-)
-_HALVES = frozenset({"float16", "bfloat16"})
+def drop_identities(graph: Graph) -> Graph:
+    """Without the nodes that hand on their first input: Identity, casts to the type that it has."""
+    types = element_types(graph)
+    source: dict[str, str] = {}
+    kept: list[Node] = []
+    ends = {v.name for v in graph.outputs}
+    for node in graph.nodes:
+        node = renamed(node, lambda name: source.get(name, name), {}) if source else node
+        if _hands_on(node, types) and node.outputs[0] not in ends:
+            source[node.outputs[0]] = node.inputs[0]
+        else:
+            kept.append(node)
+    return replace(graph, nodes=tuple(kept))
 
 
-def to_float64(graph: Graph) -> Graph:
-    """The graph with float64 instead of float32, float16 and bfloat16, in casts as well."""
-    return _retyped(graph, _HALVES | {"float32"}, np.dtype(np.float64))
-
-
-def carry_halves_wide(graph: Graph) -> Graph:
-    """The graph with float32 on its inner float16 and bfloat16 edges; inputs and outputs stay.
-
-    It is what runtimes without half-precision arithmetic do: as precise as the weights allow, and
-    faster than rounding after each node, which the standard asks for.
-    """
-    if not any(_is_half(kind) for kind in _types(graph)):
-        return graph
-    single = np.dtype(np.float32)
-    renamed: dict[str, str] = {}
-    heads, tails = [], []
-    for value in graph.inputs:
-        if _is_half(value.type):
-            renamed[value.name] = f"{value.name}~wide"
-            heads.append(_cast(value.name, renamed[value.name], single))
-    for value in graph.outputs:
-        if isinstance(value.type, TensorType) and _is_half(value.type):
-            inner = renamed.setdefault(value.name, f"{value.name}~wide")
-            tails.append(_cast(inner, value.name, value.type.dtype))
-    wide = _retyped(graph, _HALVES, single)
-    body = [_renamed(node, lambda name: renamed.get(name, name), {}) for node in wide.nodes]
-    return replace(wide, inputs=graph.inputs, outputs=graph.outputs, nodes=(*heads, *body, *tails))
-
-
-def _cast(source: str, target: str, dtype: np.dtype[Any]) -> Node:
-    return Node("Cast", (source,), (target,), {"to": code_of(dtype)}, opset=25)
-
-
-def _types(graph: Graph) -> Iterator[Type]:
-    for value in (*graph.inputs, *graph.outputs):
-        yield value.type
-    for weight in graph.initializers.values():
-        dtype = (weight.values if isinstance(weight, SparseTensor) else weight).dtype
-        yield TensorType(dtype)
-    for node in graph.walk():
-        for name, value in node.attributes.items():
-            if isinstance(value, np.ndarray):
-                yield TensorType(value.dtype)
-            elif name in _TYPE_ATTRIBUTES and isinstance(value, int) and value:
-                yield TensorType(dtype_of(value))
-
-
-def _is_half(kind: Type) -> bool:
-    return isinstance(kind, TensorType) and kind.dtype.name in _HALVES
-
-
-def _retyped(graph: Graph, narrow: Set[str], wide: np.dtype[Any]) -> Graph:
-    """The graph with ``wide`` instead of the ``narrow`` types in weights, attributes and types."""
-
-    def array(value: Array | SparseTensor) -> Array | SparseTensor:
-        if isinstance(value, SparseTensor):
-            return replace(value, values=array(value.values))  # type: ignore[arg-type]
-        return value.astype(wide) if value.dtype.name in narrow else value
-
-    def kind(declared: Type) -> Type:
-        if isinstance(declared, TensorType):
-            return replace(declared, dtype=wide) if declared.dtype.name in narrow else declared
-        return None if declared is None else replace(declared, element=kind(declared.element))
-
-    def attribute(name: str, value: Any) -> Any:
-        if isinstance(value, Graph):
-            return _retyped(value, narrow, wide)
-        if isinstance(value, np.ndarray | SparseTensor):
-            return array(value)
-        if name in _TYPE_ATTRIBUTES and isinstance(value, int) and value:
-            return code_of(wide) if dtype_of(value).name in narrow else value
-        return value
-
-    return replace(
-        graph,
-        inputs=tuple(replace(v, type=kind(v.type)) for v in graph.inputs),
-        outputs=tuple(replace(v, type=kind(v.type)) for v in graph.outputs),
-        values={name: kind(declared) for name, declared in graph.values.items()},
-        initializers={name: array(v) for name, v in graph.initializers.items()},
-        nodes=tuple(
-            replace(node, attributes={k: attribute(k, v) for k, v in node.attributes.items()})
-            for node in graph.nodes
-        ),
-    )
+def _hands_on(node: Node, types: Mapping[str, np.dtype[Any]]) -> bool:
+    if node.domain or not node.inputs:
+        return False
+    if node.op_type == "Cast":
+        return types.get(node.inputs[0]) == dtype_of(node.attributes["to"])
+    inference = node.op_type == "Dropout" and node.opset >= 7 and len(node.inputs) < 3
+    return node.op_type == "Identity" or (inference and not any(node.outputs[1:]))

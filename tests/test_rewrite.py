@@ -13,8 +13,8 @@ from embedx.graph import Graph
 from embedx.layers import find_layers
 from embedx.onnx_file import read_model
 from embedx.plan import make_plan
+from embedx.precision import carry_halves_wide
 from embedx.rewrite import (
-    carry_halves_wide,
     drop_dead,
     fold_constants,
     inline_functions,

@@ -1,0 +1,29 @@
+"""Fast stand-ins for operators, with the operators' signatures and, within a bound, their results.
+
+``embedx.ops`` is what an operator means; a kernel is how it is computed where time matters. Each
+says in its docstring how far it may be from its operator, and a property test holds it to that.
+"""
+
+from embedx.kernels import (  # each registers its kernels
+    activations,
+    attention,
+    integers,
+    normalization,
+    products,
+    quantization,
+)
+from embedx.kernels._table import FUSED, REPLACING, Constants, Kernel, Prepared
+
+__all__ = [
+    "FUSED",
+    "REPLACING",
+    "Constants",
+    "Kernel",
+    "Prepared",
+    "activations",
+    "attention",
+    "integers",
+    "normalization",
+    "products",
+    "quantization",
+]

@@ -1,0 +1,54 @@
+"""Arrays in pieces that stay in a processor's cache while several passes go over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from embedx.graph import Array
+from embedx.ops._budget import reserve
+from embedx.workers import spread
+
+CACHED = 2**15
+"""Elements of a float32 block that fits a second-level cache together with its neighbours."""
+_GRAIN = 2**14
+"""Elements below which a second thread costs more than it saves."""
+
+
+def rows_of(x: Array) -> Array:
+    """The tensor as a matrix with its last axis as columns; a view if its memory allows."""
+    return x.reshape(-1, x.shape[-1]) if x.ndim else x.reshape(1, 1)
+
+
+def result_for(x: Array, out: Array | None) -> Array:
+    """``out`` if it can take a result like ``x``, else new memory."""
+    if out is not None and out.shape == x.shape and out.dtype == x.dtype and out.flags.c_contiguous:
+        return out
+    reserve(x.shape, x.dtype)
+    return np.empty(x.shape, x.dtype)
+
+
+def over_rows(work: Callable[..., None], rows: int, width: int, *, scratch: int = 0) -> None:
+    """Call ``work`` for blocks of rows of ``width`` elements, on all threads of the run.
+
+    Behind the block ``work`` gets as many float32 arrays of the block's shape to write into.
+    """
+    height = max(1, min(rows, CACHED // max(width, 1)))
+
+    def piece(start: int, stop: int) -> None:
+        spare = np.empty((scratch, height, width), np.float32)
+        for block in blocks(start, stop, height):
+            work(block, *spare[:, : block.stop - block.start])
+
+    spread(piece, rows, max(1, _GRAIN // max(width, 1)))
+
+
+def blocks(start: int, stop: int, height: int) -> Iterator[slice]:
+    """Slices of ``height`` that cover a range.
+
+    >>> list(blocks(0, 5, 3))
+    [slice(0, 3, None), slice(3, 5, None)]
+    """
+    for first in range(start, stop, height):
+        yield slice(first, min(first + height, stop))

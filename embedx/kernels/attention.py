@@ -1,0 +1,152 @@
+"""Softmax and attention in float32, each block of scores in cache from its making to its use.
+
+Softmax does not change when a number is added to all scores of a row. Usually their maximum is
+subtracted, lest the exponential overflow. Here the exponentials are tried without that: if every
+row's sum is of ordinary size, nothing has over- or underflowed and the pass over the scores for
+their maximum is saved. If not, the block is done once more, with the maximum.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from embedx import ops
+from embedx.graph import Array
+from embedx.kernels._blocks import blocks, over_rows, result_for, rows_of
+from embedx.kernels._table import fused, replaces
+from embedx.ops._budget import reserve
+from embedx.workers import spread
+
+_SCORES = 2**17
+"""Scores of a block: half a megabyte."""
+_SMALLEST, _LARGEST = np.float32(1e-20), np.float32(1e30)
+"""Between these a row's sum shows that its exponentials neither vanished nor overflowed."""
+
+
+@replaces(ops.softmax, overwrites=(0,))
+def softmax(input: Array, /, *, axis: int = -1, out: Array | None = None) -> Array:
+    """Softmax-13; within 8 ulp."""
+    if input.dtype != np.float32 or axis not in (-1, input.ndim - 1) or input.size == 0:
+        return ops.softmax(input, axis=axis)
+    y = result_for(input, out)
+    source, target = rows_of(input), rows_of(y)
+    ones = np.ones((source.shape[1], 1), np.float32)
+
+    def work(block: slice, spare: Array) -> None:
+        np.exp(source[block], out=spare)
+        sums = spare @ ones
+        if not _ordinary(sums):
+            np.subtract(source[block], source[block].max(axis=-1, keepdims=True), out=spare)
+            np.exp(spare, out=spare)
+            sums = spare @ ones
+        np.divide(spare, sums, out=target[block])
+
+    over_rows(work, *source.shape, scratch=1)
+    return y
+
+
+@replaces(ops.softmax_1, overwrites=(0,))
+def softmax_1(input: Array, /, *, axis: int = 1, out: Array | None = None) -> Array:
+    """Softmax-1, over all axes from ``axis`` on; within 8 ulp."""
+    if axis not in (-1, input.ndim - 1):
+        return ops.softmax_1(input, axis=axis)
+    return softmax(input, out=out)
+
+
+def _ordinary(sums: Array) -> bool:
+    return bool(sums.min() > _SMALLEST and sums.max() < _LARGEST)  # both False for NaN
+
+
+@fused("Attention")
+def attention(
+    q: Array, k: Array, v: Array, mask: Array | None = None, fill: Array | None = None,
+    dead: Array | None = None, bias: Array | None = None, /, *,
+    scale: float = 1.0, axis: int = -1,
+) -> Array:  # fmt: skip
+    """``softmax(q @ k * scale + mask + bias) @ v`` over the last two axes, within 8 ulp of ``v``.
+
+    ``q`` is (..., queries, size), ``k`` (..., size, keys), ``v`` (..., keys, width). ``mask`` and
+    ``bias`` broadcast to the scores (..., queries, keys) and are added, or with ``fill`` the mask
+    is True where scores become that. ``dead`` is what probabilities that are NaN become.
+    """
+    masks = [m for m in (mask, bias) if m is not None]
+    single = all(a.dtype == np.float32 for a in (q, k, v, *(masks if fill is None else ())))
+    if (
+        not single
+        or not q.shape[:-2] == k.shape[:-2] == v.shape[:-2]
+        or axis not in (-1, q.ndim - 1)
+    ):
+        return _literally(q, k, v, masks, fill, dead, scale, axis)
+    lead, queries, keys = q.shape[:-2], q.shape[-2], k.shape[-1]
+    y = _result(lead, queries, v.shape[-1])
+    places = list(_places(lead, queries, keys))
+    # A mask of zeros, as texts without padding have it, changes nothing.
+    masks = [np.broadcast_to(m, (*lead, queries, keys)) for m in masks if m.any()]
+    ones = np.ones((keys, 1), np.float32)
+
+    def scored(part: tuple[slice, ...]) -> Array:
+        scaled = q[part] if scale == 1 else q[part] * np.float32(scale)
+        scores = np.asarray(np.matmul(scaled, k[part[:-1]]))
+        for m in masks:
+            if fill is None:
+                np.add(scores, m[part], out=scores)
+            else:
+                np.copyto(scores, fill, where=m[part].astype(bool, copy=False))
+        return scores
+
+    def work(start: int, stop: int) -> None:
+        for part in places[start:stop]:
+            e = scored(part)
+            np.exp(e, out=e)
+            sums = e @ ones
+            if not _ordinary(sums):
+                e = scored(part)
+                np.subtract(e, e.max(axis=-1, keepdims=True), out=e)
+                np.exp(e, out=e)
+                np.divide(e, e @ ones, out=e)
+                if dead is not None:
+                    np.copyto(e, dead, where=np.isnan(e))
+                sums = np.ones((), np.float32)
+            target = y[part]
+            np.matmul(e, v[part[:-1]], out=target)
+            np.divide(target, sums, out=target)
+
+    spread(work, len(places), 1)
+    return y
+
+
+def _result(lead: tuple[int, ...], queries: int, width: int) -> Array:
+    """Memory in which the heads of a token lie side by side, as the node behind wants them."""
+    reserve((*lead, queries, width), np.float32)
+    if len(lead) != 2:
+        return np.empty((*lead, queries, width), np.float32)
+    return np.empty((lead[0], queries, lead[1], width), np.float32).swapaxes(1, 2)
+
+
+def _places(lead: tuple[int, ...], queries: int, keys: int) -> Iterator[tuple[slice, ...]]:
+    """Index tuples that cover the scores (*lead, queries) in blocks that stay in cache."""
+    room = _SCORES // max(keys, 1)
+    spans: list[list[slice]] = []
+    for size in (queries, *reversed(lead)):
+        count = math.ceil(size / max(room, 1))
+        spans.append(list(blocks(0, size, math.ceil(size / count) if count else 1)))
+        room //= max(size, 1)
+    return itertools.product(*reversed(spans))
+
+
+def _literally(
+    q: Array, k: Array, v: Array, masks: list[Array], fill: Array | None, dead: Array | None,
+    scale: float, axis: int,
+) -> Array:  # fmt: skip
+    """The formula as it stands."""
+    scores = ops.matmul(q * q.dtype.type(scale), k)
+    for m in masks:
+        scores = scores + m if fill is None else np.where(m.astype(bool), fill, scores)
+    probabilities = ops.softmax(scores, axis=axis)
+    if dead is not None:
+        probabilities = np.where(np.isnan(probabilities), dead, probabilities)
+    return ops.matmul(probabilities, v)

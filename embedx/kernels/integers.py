@@ -1,0 +1,342 @@
+"""Exact products of 8-bit integers at the speed of float32 products.
+
+A float32 holds every integer up to 2**24, so a sum of integer products is exact, in whatever order
+BLAS adds, as long as the sum of the products' sizes stays below that. Left elements are at most 255
+in size, so for a constant matrix W this is certain where ``255 * sum(|W[:, j]|)`` does for every
+column j. Where it does not, W is cut into runs of rows for each of which it does, and their sums
+are added in float64, which is exact to 2**53.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from embedx import ops
+from embedx.graph import Array, Node, SparseTensor
+from embedx.kernels._blocks import CACHED, blocks, rows_of
+from embedx.kernels._table import Constants, Prepared, fused, replaces
+from embedx.kernels.quantization import dynamic_quantize_linear, to_narrow
+from embedx.kernels.storage import StoredMatrix, stored
+from embedx.ops._budget import reserve
+from embedx.workers import spread
+
+_EXACT = 2**24
+_LARGEST = 255
+_GRAIN = 2**19
+"""Multiplications below which a second thread costs more than it saves."""
+
+
+@dataclass(frozen=True)
+class IntegerMatrix:
+    """``W - zero point`` (inner, columns) for exact products from the left."""
+
+    runs: tuple[tuple[slice, StoredMatrix], ...]
+    """Rows of W, and what they hold."""
+    sums: Array
+    """The sum of each column, int64."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(inner, columns)."""
+        return self.runs[-1][0].stop, len(self.sums)
+
+    def product(self, rows: Array) -> Array:
+        """``rows @ W``, exact: in float32 if one run is enough, else in float64."""
+        part = np.empty((len(rows), self.shape[1]), np.float32)
+        total = np.zeros(part.shape) if len(self.runs) > 1 else part
+        for span, matrix in self.runs:
+            matrix.multiply(rows[:, span].astype(np.float32), part)
+            if total is not part:
+                total += part
+        return total
+
+    def __str__(self) -> str:
+        runs = f" in {len(self.runs)} runs of rows" * (len(self.runs) > 1)
+        return f"{self.runs[0][1]}; exact in float32{runs}"
+
+
+def integer_matrix(weight: Array | SparseTensor, zero_point: Array | None) -> IntegerMatrix:
+    """The prepared form of an 8-bit matrix with its zero point, one or one a column."""
+    whole = weight.dense() if isinstance(weight, SparseTensor) else weight
+    centred = whole.astype(np.float32)
+    if zero_point is not None:
+        centred -= ops.integer.aligned(zero_point, whole, -1).astype(np.float32)
+    runs: list[tuple[slice, StoredMatrix]] = []
+    start = 0
+    while start < len(centred) or not runs:
+        reach = _reach(centred[start:])
+        stop = start + max(int(np.searchsorted(reach, _EXACT)), 1)
+        runs.append((slice(start, stop), stored(centred[start:stop])))
+        start = stop
+    return IntegerMatrix(tuple(runs), centred.sum(axis=0, dtype=np.float64).astype(np.int64))
+
+
+def _reach(centred: Array) -> Array:
+    """What no sum over the first row, the first two rows, ... can exceed in any column."""
+    sizes = np.cumsum(np.abs(centred), axis=0, dtype=np.float64)
+    return _LARGEST * sizes.max(axis=1, initial=0)
+
+
+_Use = Callable[[Array, slice], None]
+"""Takes exact int32 sums, a block of rows, and the place of these rows in the result."""
+
+
+def _over_sums(
+    a: Array, matrix: IntegerMatrix, a_zero: Array | None, addend: Array | None, use: _Use
+) -> None:
+    """Call ``use`` with ``(a - a_zero) @ matrix + addend`` block by block, on all threads."""
+    inner, columns = matrix.shape
+    rows, shift = rows_of(a), _shift(a, matrix, a_zero, addend)
+
+    def piece(start: int, stop: int) -> None:
+        sums = matrix.product(rows[start:stop])
+        for block in blocks(start, stop, max(1, CACHED // max(columns, 1))):
+            part = sums[block.start - start : block.stop - start]
+            whole = (
+                part.astype(np.int32) if part.dtype == np.float32 else ops.integer.to_int32(part)
+            )
+            np.add(whole, shift if shift.ndim == 1 else shift[block], out=whole)
+            use(whole, block)
+
+    spread(piece, len(rows), max(1, _GRAIN // max(inner * columns, 1)))
+
+
+def _shift(a: Array, matrix: IntegerMatrix, a_zero: Array | None, addend: Array | None) -> Array:
+    """What comes to the sums, int32 modulo 2**32: (columns,), or (rows, columns)."""
+    added = np.zeros(1, np.int64) if addend is None else addend.astype(np.int64)
+    if a_zero is None:
+        return np.broadcast_to(added, matrix.sums.shape).astype(np.int32)
+    zero = ops.integer.aligned(a_zero, a, -2).astype(np.int64)
+    shift = (added - zero * matrix.sums).astype(np.int32)
+    return (
+        shift
+        if zero.ndim == 0
+        else rows_of(np.broadcast_to(shift, (*a.shape[:-1], shift.shape[-1])))
+    )
+
+
+def _result(a: Array, matrix: IntegerMatrix, dtype: np.dtype[Any] | type) -> Array:
+    """Memory for ``a @ matrix``. Raises as the operator does if ``a`` does not fit."""
+    if a.dtype not in (np.uint8, np.int8):
+        raise TypeError(f"A must be uint8 or int8, not {a.dtype}")
+    if a.ndim == 0 or a.shape[-1] != matrix.shape[0]:
+        raise ValueError(f"shapes {a.shape} and {matrix.shape} cannot be multiplied")
+    shape = (*a.shape[:-1], matrix.shape[1])
+    reserve(shape, dtype)
+    return np.empty(shape, dtype)
+
+
+def _matrix(node: Node, constants: Constants, weight: int, zero_point: int) -> IntegerMatrix | None:
+    """The node's matrix and its zero point at these inputs, if both are constant."""
+    values = [constants[i] if i < len(constants) else None for i in (weight, zero_point)]
+    named = [i < len(node.inputs) and node.inputs[i] != "" for i in (weight, zero_point)]
+    w, zero = values
+    if w is None or len(w.shape) != 2 or w.dtype not in (np.int8, np.uint8):
+        return None
+    if (named[1] and zero is None) or isinstance(zero, SparseTensor):
+        return None
+    return integer_matrix(w, zero)
+
+
+def _total(a: Array, matrix: IntegerMatrix, a_zero: Array | None) -> Array:
+    total = _result(a, matrix, np.int32)
+    rows = rows_of(total)
+
+    def use(whole: Array, place: slice) -> None:
+        rows[place] = whole
+
+    _over_sums(a, matrix, a_zero, None, use)
+    return total
+
+
+def _prepared_matmul_integer(node: Node, constants: Constants) -> Prepared | None:
+    matrix = _matrix(node, constants, 1, 3)
+    if matrix is None:
+        return None
+
+    def call(a: Array, b: None, a_zero: Array | None = None, b_zero: None = None, /) -> Array:
+        return _total(a, matrix, a_zero)
+
+    return Prepared(call, (1, 3), str(matrix))
+
+
+@replaces(ops.matmul_integer, prepare=_prepared_matmul_integer)
+def matmul_integer(
+    a: Array, b: Array, a_zero_point: Array | None = None, b_zero_point: Array | None = None, /
+) -> Array:
+    """MatMulInteger-10, bit for bit: in float32 where no sum can be beyond 2**24."""
+    if a.ndim < 2 or a.shape[-1] * _LARGEST**2 >= _EXACT:
+        return ops.matmul_integer(a, b, a_zero_point, b_zero_point)
+    x, y = a.astype(np.float32), b.astype(np.float32)
+    if a_zero_point is not None:
+        x -= ops.integer.aligned(a_zero_point, a, -2).astype(np.float32)
+    if b_zero_point is not None:
+        y -= ops.integer.aligned(b_zero_point, b, -1).astype(np.float32)
+    return ops.matmul(x, y).astype(np.int32)
+
+
+def _scaled(
+    a: Array, matrix: IntegerMatrix, a_zero: Array | None, addend: Array | None, scale: Array,
+    bias: Array | None,
+) -> Array:  # fmt: skip
+    """``float32(sums) * scale + bias`` with a scale that is one number or one a column."""
+    y = _result(a, matrix, np.float32)
+    rows = rows_of(y)
+
+    def use(whole: Array, place: slice) -> None:
+        part = rows[place]
+        np.copyto(part, whole, casting="same_kind")
+        np.multiply(part, scale, out=part)
+        if bias is not None:
+            np.add(part, bias, out=part)
+
+    _over_sums(a, matrix, a_zero, addend, use)
+    return y
+
+
+def _fits(matrix: IntegerMatrix, *values: Array | None) -> bool:
+    """Whether each is float32, and one number or one a column."""
+    columns = matrix.shape[1:]
+    return all(
+        v is None or (v.dtype == np.float32 and (v.size == 1 or v.shape == columns)) for v in values
+    )
+
+
+def _scaled_literally(
+    total: Array, addend: Array | None, scale: Array, bias: Array | None
+) -> Array:
+    whole = total if addend is None else total + addend
+    y = whole.astype(scale.dtype) * scale
+    return np.asarray(y if bias is None else y + bias)
+
+
+def _prepared_scaled(node: Node, constants: Constants) -> Prepared | None:
+    matrix = _matrix(node, constants, 1, 3)
+    if matrix is None:
+        return None
+
+    def call(
+        a: Array, b: None, a_zero: Array | None, b_zero: None, scale: Array,
+        addend: Array | None = None, bias: Array | None = None, /,
+    ) -> Array:  # fmt: skip
+        if not _fits(matrix, scale, bias) or not (
+            addend is None or addend.shape == matrix.shape[1:]
+        ):
+            return _scaled_literally(_total(a, matrix, a_zero), addend, scale, bias)
+        scale = scale.reshape(()) if scale.size == 1 else scale
+        return _scaled(a, matrix, a_zero, addend, scale, bias)
+
+    return Prepared(call, (1, 3), str(matrix))
+
+
+@fused("ScaledMatMulInteger", prepare=_prepared_scaled)
+def scaled_matmul_integer(
+    a: Array, b: Array, a_zero_point: Array | None, b_zero_point: Array | None, scale: Array,
+    addend: Array | None = None, bias: Array | None = None, /,
+) -> Array:  # fmt: skip
+    """``float32(MatMulInteger + addend) * scale + bias``, each step rounded as on its own.
+
+    ``addend`` is int32; ``scale`` and ``bias`` are float32.
+    """
+    total = matmul_integer(a, b, a_zero_point, b_zero_point)
+    return _scaled_literally(total, addend, scale, bias)
+
+
+def _prepared_to_float(node: Node, constants: Constants) -> Prepared | None:
+    matrix = _matrix(node, constants, 1, 5)
+    if matrix is None:
+        return None
+
+    def call(
+        a: Array, b: None, a_scale: Array, b_scale: Array, a_zero: Array | None = None,
+        b_zero: None = None, bias: Array | None = None, /,
+    ) -> Array:  # fmt: skip
+        if a_scale.size != 1 or not _fits(matrix, a_scale, b_scale, bias):
+            scale = ops.integer.aligned(a_scale, a, -2) * b_scale
+            return _scaled_literally(_total(a, matrix, a_zero), None, scale, bias)
+        scale = a_scale.reshape(()) * (b_scale.reshape(()) if b_scale.size == 1 else b_scale)
+        return _scaled(a, matrix, a_zero, None, np.asarray(scale), bias)
+
+    return Prepared(call, (1, 5), str(matrix))
+
+
+@replaces(ops.microsoft.matmul_integer_to_float, prepare=_prepared_to_float)
+def matmul_integer_to_float(
+    a: Array, b: Array, a_scale: Array, b_scale: Array, a_zero_point: Array | None = None,
+    b_zero_point: Array | None = None, bias: Array | None = None, /,
+) -> Array:  # fmt: skip
+    """com.microsoft.MatMulIntegerToFloat, bit for bit."""
+    return ops.microsoft.matmul_integer_to_float(
+        a, b, a_scale, b_scale, a_zero_point, b_zero_point, bias
+    )
+
+
+def _prepared_dynamic(node: Node, constants: Constants) -> Prepared | None:
+    matrix = _matrix(node, constants, 1, 3)
+    if matrix is None:
+        return None
+
+    def call(
+        a: Array, b: None, b_scale: Array, b_zero: None = None, bias: Array | None = None, /
+    ) -> Array:
+        whole, a_scale, a_zero = dynamic_quantize_linear(a)
+        if not _fits(matrix, b_scale, bias):
+            total = _total(whole, matrix, a_zero)
+            return _scaled_literally(total, None, a_scale * b_scale, bias)
+        scale = a_scale * (b_scale.reshape(()) if b_scale.size == 1 else b_scale)
+        return _scaled(whole, matrix, a_zero, None, np.asarray(scale), bias)
+
+    return Prepared(call, (1, 3), str(matrix))
+
+
+@replaces(ops.microsoft.dynamic_quantize_matmul, prepare=_prepared_dynamic)
+def dynamic_quantize_matmul(
+    a: Array, b: Array, b_scale: Array, b_zero_point: Array | None = None,
+    bias: Array | None = None, /,
+) -> Array:  # fmt: skip
+    """com.microsoft.DynamicQuantizeMatMul, bit for bit."""
+    return ops.microsoft.dynamic_quantize_matmul(a, b, b_scale, b_zero_point, bias)
+
+
+def _prepared_qlinear(node: Node, constants: Constants) -> Prepared | None:
+    matrix = _matrix(node, constants, 3, 5)
+    if matrix is None:
+        return None
+
+    def call(
+        a: Array, a_scale: Array, a_zero: Array, b: None, b_scale: Array, b_zero: None,
+        y_scale: Array, y_zero: Array, /,
+    ) -> Array:  # fmt: skip
+        scales = ops.integer.aligned(a_scale, a, -2).astype(np.float32) * b_scale.astype(np.float32)
+        scale = scales / y_scale.astype(np.float32)
+        if scale.size != 1 and scale.shape != matrix.shape[1:]:
+            return ops.integer.requantized(_total(a, matrix, a_zero), scale, y_zero)
+        y = _result(a, matrix, y_zero.dtype)
+        rows = rows_of(y)
+
+        def use(whole: Array, place: slice) -> None:
+            part = whole.astype(np.float32)
+            np.multiply(part, scale, out=part)
+            to_narrow(np.rint(part, out=part), y_zero, rows[place])
+
+        _over_sums(a, matrix, a_zero, None, use)
+        return y
+
+    return Prepared(call, (3, 5), str(matrix))
+
+
+@replaces(ops.qlinear_matmul, prepare=_prepared_qlinear)
+def qlinear_matmul(
+    a: Array, a_scale: Array, a_zero_point: Array, b: Array, b_scale: Array, b_zero_point: Array,
+    y_scale: Array, y_zero_point: Array, /,
+) -> Array:  # fmt: skip
+    """QLinearMatMul-21, bit for bit."""
+    total = matmul_integer(a, b, a_zero_point, b_zero_point)
+    scale = ops.integer.aligned(a_scale, a, -2).astype(np.float32) * ops.integer.aligned(
+        b_scale, b, -1
+    ).astype(np.float32)
+    return ops.integer.requantized(total, scale / y_scale.astype(np.float32), y_zero_point)

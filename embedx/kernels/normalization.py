@@ -1,0 +1,154 @@
+"""Normalisation over the last axis in float32, with the additions in front of it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from embedx import ops
+from embedx.graph import Array, Node
+from embedx.kernels._blocks import over_rows, result_for, rows_of
+from embedx.kernels._table import Constants, Prepared, replaces
+
+
+class _Normalized(NamedTuple):
+    y: Array
+    mean: Array
+    inv_std: Array
+    total: Array
+
+
+@replaces(ops.layer_normalization, overwrites=(0,))
+def layer_normalization(
+    x: Array, scale: Array, b: Array | None = None, /, *,
+    axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1, out: Array | None = None,
+) -> ops.normalization.LayerNormalization:  # fmt: skip
+    """LayerNormalization-17; within 4 ulp of the largest element of a row."""
+    if stash_type != 1 or axis not in (-1, x.ndim - 1) or not _fits(x, scale, b):
+        return ops.layer_normalization(
+            x, scale, b, axis=axis, epsilon=epsilon, stash_type=stash_type
+        )
+    return ops.normalization.LayerNormalization(*_normalized(x, scale, b, epsilon, out)[:3])
+
+
+@replaces(ops.rms_normalization, overwrites=(0,))
+def rms_normalization(
+    x: Array, scale: Array, /, *,
+    axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1, out: Array | None = None,
+) -> Array:  # fmt: skip
+    """RMSNormalization-23; within 4 ulp."""
+    if stash_type != 1 or axis not in (-1, x.ndim - 1) or not _fits(x, scale):
+        return ops.rms_normalization(x, scale, axis=axis, epsilon=epsilon, stash_type=stash_type)
+    return _normalized(x, scale, None, epsilon, out, centre=False).y
+
+
+@replaces(ops.microsoft.simplified_layer_normalization, overwrites=(0,))
+def simplified_layer_normalization(
+    x: Array, scale: Array, /, *,
+    axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1, out: Array | None = None,
+) -> ops.microsoft.normalization.SimplifiedLayerNormalization:  # fmt: skip
+    """SimplifiedLayerNormalization; within 4 ulp."""
+    if stash_type != 1 or axis not in (-1, x.ndim - 1) or not _fits(x, scale):
+        return ops.microsoft.simplified_layer_normalization(
+            x, scale, axis=axis, epsilon=epsilon, stash_type=stash_type
+        )
+    y, _, inv_std, _ = _normalized(x, scale, None, epsilon, out, centre=False)
+    return ops.microsoft.normalization.SimplifiedLayerNormalization(y, inv_std)
+
+
+def _without_sum(node: Node, constants: Constants) -> Prepared | None:
+    """The sum is written over, unless the node has it among its outputs."""
+    if any(node.outputs[3:]):
+        return None
+    centre = node.op_type == "SkipLayerNormalization"
+    function = skip_layer_normalization if centre else skip_simplified_layer_normalization
+    return Prepared(partial(function, keep_sum=False))
+
+
+@replaces(ops.microsoft.skip_layer_normalization, overwrites=(0,), prepare=_without_sum)
+def skip_layer_normalization(
+    input: Array, skip: Array, gamma: Array, beta: Array | None = None, bias: Array | None = None,
+    /, *, epsilon: float = 1e-12, out: Array | None = None, keep_sum: bool = True,
+) -> ops.microsoft.normalization.SkipLayerNormalization:  # fmt: skip
+    """com.microsoft.SkipLayerNormalization; within 4 ulp of the largest element of a row."""
+    if not _fits(input, gamma, beta, bias) or not _adds(input, skip):
+        return ops.microsoft.skip_layer_normalization(
+            input, skip, gamma, beta, bias, epsilon=epsilon
+        )
+    done = _normalized(input, gamma, beta, epsilon, out, skip, bias, keep_sum=keep_sum)
+    return ops.microsoft.normalization.SkipLayerNormalization(*done)
+
+
+@replaces(ops.microsoft.skip_simplified_layer_normalization, overwrites=(0,), prepare=_without_sum)
+def skip_simplified_layer_normalization(
+    input: Array, skip: Array, gamma: Array, bias: Array | None = None, /, *,
+    epsilon: float = 1e-12, out: Array | None = None, keep_sum: bool = True,
+) -> ops.microsoft.normalization.SkipLayerNormalization:  # fmt: skip
+    """com.microsoft.SkipSimplifiedLayerNormalization; within 4 ulp."""
+    if not _fits(input, gamma, bias) or not _adds(input, skip):
+        return ops.microsoft.skip_simplified_layer_normalization(
+            input, skip, gamma, bias, epsilon=epsilon
+        )
+    done = _normalized(
+        input, gamma, None, epsilon, out, skip, bias, centre=False, keep_sum=keep_sum
+    )
+    return ops.microsoft.normalization.SkipLayerNormalization(*done)
+
+
+def _fits(x: Array, *parameters: Array | None) -> bool:
+    """Whether the fast formula applies: float32, and vectors along the last axis."""
+    return (
+        x.dtype == np.float32
+        and x.ndim > 0
+        and x.size > 0
+        and all(p is None or (p.dtype, p.shape) == (x.dtype, x.shape[-1:]) for p in parameters)
+    )
+
+
+def _adds(x: Array, skip: Array) -> bool:
+    return skip.dtype == x.dtype and skip.ndim <= x.ndim and skip.shape[-1:] == x.shape[-1:]
+
+
+def _normalized(
+    x: Array, scale: Array, shift: Array | None, epsilon: float, out: Array | None,
+    skip: Array | None = None, bias: Array | None = None, *,
+    centre: bool = True, keep_sum: bool = False,
+) -> _Normalized:  # fmt: skip
+    """``x + skip + bias`` standardised row by row, with its statistics and itself.
+
+    Without ``keep_sum`` the sum is overwritten by the result.
+    """
+    if skip is not None and skip.shape != x.shape:
+        shape = np.broadcast_shapes(x.shape, skip.shape)
+        x, skip = np.broadcast_to(x, shape), np.broadcast_to(skip, shape)
+        out = None
+    y = result_for(x, out)
+    total = np.empty_like(y) if keep_sum else y
+    rows, width = rows_of(y).shape
+    mean, inv_std = np.zeros((rows, 1), np.float32), np.empty((rows, 1), np.float32)
+    ones, eps = np.ones((width, 1), np.float32), np.float32(epsilon)
+    sources = [rows_of(a) for a in (x, skip) if a is not None]
+    sums, target = rows_of(total), rows_of(y)
+
+    def work(block: slice, square: Array) -> None:
+        row, done = sums[block], target[block]
+        first, *others = (a[block] for a in sources)
+        for other in others:
+            first = np.add(first, other, out=row)
+        if bias is not None:
+            first = np.add(first, bias, out=row)
+        if centre:
+            mean[block] = first @ ones / np.float32(width)
+            first = np.subtract(first, mean[block], out=done)
+        np.multiply(first, first, out=square)
+        inv_std[block] = 1 / np.sqrt(square @ ones / np.float32(width) + eps)
+        np.multiply(first, inv_std[block], out=done)
+        np.multiply(done, scale, out=done)
+        if shift is not None:
+            np.add(done, shift, out=done)
+
+    over_rows(work, rows, width, scratch=1)
+    kept = (*y.shape[:-1], 1)
+    return _Normalized(y, mean.reshape(kept), inv_std.reshape(kept), total)

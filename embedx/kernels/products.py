@@ -1,0 +1,103 @@
+"""Float products, most of all those with a constant matrix on the right.
+
+A tensor on the left is one tall matrix, whose rows are shared out among the threads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from embedx import ops
+from embedx.graph import Array, Node
+from embedx.kernels._blocks import over_rows, result_for, rows_of
+from embedx.kernels._table import Constants, Prepared, replaces
+from embedx.kernels.storage import StoredMatrix, stored
+from embedx.ops._budget import reserve
+from embedx.workers import spread
+
+_GRAIN = 2**19
+"""Multiplications below which a second thread costs more than it saves."""
+
+
+def multiplied(x: Array, matrix: StoredMatrix) -> Array:
+    """``x @ matrix`` for a tensor (..., inner). Raises as the operator does if x does not fit."""
+    inner, columns = matrix.shape
+    if x.dtype != np.float32:
+        raise TypeError(f"inputs of one type are expected, got {x.dtype} and float32")
+    if x.ndim == 0 or x.shape[-1] != inner:
+        raise ValueError(f"shapes {x.shape} and {matrix.shape} cannot be multiplied")
+    reserve((*x.shape[:-1], columns), np.float32)
+    y = np.empty((*x.shape[:-1], columns), np.float32)
+    rows, out = rows_of(x), rows_of(y)
+    spread(
+        lambda start, stop: matrix.multiply(rows[start:stop], out[start:stop]),
+        len(rows),
+        max(1, _GRAIN // max(inner * columns, 1)),
+    )
+    return y
+
+
+def _prepared_matmul(node: Node, constants: Constants) -> Prepared | None:
+    weight = constants[1]
+    if weight is None or len(weight.shape) != 2 or weight.dtype != np.float32:
+        return None
+    matrix = stored(weight)
+    return Prepared(lambda a, b, /: multiplied(a, matrix), (1,), str(matrix))
+
+
+@replaces(ops.matmul, prepare=_prepared_matmul)
+def matmul(a: Array, b: Array, /) -> Array:
+    """MatMul-13; the sum of the products in another order."""
+    if a.ndim < 3 or b.ndim != 2:
+        return ops.matmul(a, b)
+    # One product of a tall matrix instead of many small ones.
+    tall = ops.matmul(a.reshape(-1, a.shape[-1]), b)
+    return tall.reshape(*a.shape[:-1], b.shape[-1])
+
+
+def _prepared_gemm(node: Node, constants: Constants) -> Prepared | None:
+    weight = constants[1]
+    plain = node.attributes.get("alpha", 1) == node.attributes.get("beta", 1) == 1
+    if not isinstance(weight, np.ndarray) or weight.ndim != 2 or weight.dtype != np.float32:
+        return None
+    if not plain or node.attributes.get("transA", 0):
+        return None
+    turned = np.ascontiguousarray(weight.T) if node.attributes.get("transB", 0) else weight
+    matrix = stored(turned)
+
+    def call(a: Array, b: None, c: Array | None = None, /, **attributes: float) -> Array:
+        if a.ndim != 2:
+            raise ValueError(f"A must be a matrix, its shape is {a.shape}")
+        y = multiplied(a, matrix)
+        return y if c is None else add(y, np.broadcast_to(c, y.shape), out=y)
+
+    return Prepared(call, (1,), str(matrix))
+
+
+@replaces(ops.gemm, prepare=_prepared_gemm)
+def gemm(
+    a: Array, b: Array, c: Array | None = None, /, *,
+    alpha: float = 1.0, beta: float = 1.0, transA: int = 0, transB: int = 0,  # noqa: N803
+) -> Array:  # fmt: skip
+    """Gemm-13."""
+    return ops.gemm(a, b, c, alpha=alpha, beta=beta, transA=transA, transB=transB)
+
+
+@replaces(ops.add, overwrites=(0, 1))
+def add(a: Array, b: Array, /, *, out: Array | None = None) -> Array:
+    """Add-14, bit for bit."""
+    if not a.dtype == b.dtype == np.float32:
+        return ops.add(a, b)
+    a, b = (a, b) if a.size >= b.size else (b, a)
+    if np.broadcast_shapes(a.shape, b.shape) != a.shape or b.shape[-1:] != a.shape[-1:]:
+        return ops.add(a, b)
+    y = result_for(a, out)
+    if b.ndim > 1 and b.shape != a.shape:
+        return np.add(a, b, out=y)
+    left, right, target = rows_of(a), b if b.ndim == 1 else rows_of(b), rows_of(y)
+
+    def work(block: slice) -> None:
+        np.add(left[block], right if right.ndim == 1 else right[block], out=target[block])
+
+    over_rows(work, *target.shape)
+    return y

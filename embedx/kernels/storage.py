@@ -1,0 +1,129 @@
+"""How a constant matrix is stored: dense, or only its numbers that are not zero.
+
+A product in SciPy's compressed sparse rows costs time for each number stored, and for turning both
+operands round; a dense one costs time for every number, but little. How little, in comparison,
+depends on the machine, so both are timed once, for the first matrix that has zeros enough.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from embedx.graph import Array, SparseTensor
+from embedx.kernels._blocks import blocks
+
+_WORTH_TRYING = 0.85
+"""With a smaller share of zeros than this no machine was faster with sparse rows."""
+_CACHED = 2**16
+"""Elements of a block that is turned round."""
+_PADDING = 16
+"""Extra columns of such a block: with a power of two, its rows would meet in few cache lines."""
+
+Multiply = Callable[[Array, Array], None]
+"""``multiply(rows, out)``: the product of float32 (n, inner) with the matrix, into (n, columns)."""
+
+
+@dataclass(frozen=True)
+class StoredMatrix:
+    """A float32 matrix (inner, columns), ready to be multiplied from the left."""
+
+    shape: tuple[int, int]
+    zeros: float
+    """The share of its elements that are zero."""
+    form: str
+    """``dense`` or ``csr``."""
+    why: str
+    multiply: Multiply
+
+    def __str__(self) -> str:
+        inner, columns = self.shape
+        return f"{inner}x{columns}, {self.zeros:.1%} zeros, {self.form}: {self.why}"
+
+
+def stored(weight: Array | SparseTensor) -> StoredMatrix:
+    """The matrix in the form in which its products are fastest."""
+    inner, columns = weight.shape
+    filled = np.count_nonzero(weight.values if isinstance(weight, SparseTensor) else weight)
+    zeros = 1 - filled / max(inner * columns, 1)
+    ratio, why = np.inf, "few zeros"
+    if zeros >= _WORTH_TRYING:
+        dense, number, row = _costs()
+        ratio = (number * filled + row * (inner + columns)) / (dense * inner * columns)
+        why = f"a sparse product takes {ratio:.2f} of a dense one's time"
+    if ratio < 1:
+        return StoredMatrix((inner, columns), zeros, "csr", why, sparse_product(weight))
+    full = weight.dense() if isinstance(weight, SparseTensor) else weight
+    return StoredMatrix((inner, columns), zeros, "dense", why, dense_product(full))
+
+
+def dense_product(weight: Array) -> Multiply:
+    """The product as BLAS computes it."""
+    # What lies at an odd address in a file would be copied by each product.
+    aligned = np.require(weight, np.float32, ["A"])
+
+    def multiply(rows: Array, out: Array) -> None:
+        np.matmul(rows, aligned, out=out)
+
+    return multiply
+
+
+def sparse_product(weight: Array | SparseTensor) -> Multiply:
+    """The product as ``(W' X')'``, block by block, with W' in compressed sparse rows."""
+    from scipy.sparse import csr_array
+
+    inner, columns = weight.shape
+    if isinstance(weight, SparseTensor):
+        places = np.divmod(weight.places, columns)
+        turned = csr_array((weight.values, places[::-1]), shape=(columns, inner))
+        turned.eliminate_zeros()
+    else:
+        turned = csr_array(weight.T)
+    # A short row of numbers per stored number would leave the processor's vectors empty.
+    height = min(max(_CACHED // max(inner, 1), 64), 256)
+
+    def multiply(rows: Array, out: Array) -> None:
+        padded = np.empty((height, inner + _PADDING), np.float32)
+        for block in blocks(0, len(rows), height):
+            part = padded[: block.stop - block.start, :inner]
+            np.copyto(part, rows[block])
+            np.copyto(out[block], (turned @ np.ascontiguousarray(part.T)).T)
+
+    return multiply
+
+
+@functools.cache
+def _costs() -> tuple[float, float, float]:
+    """Seconds that a product with 128 rows takes on this machine.
+
+    For each element of a dense matrix, each number of a sparse one, each of its rows and columns.
+    """
+    size, rows = 512, 128
+    generator = np.random.default_rng(0)
+    weight = generator.random((size, size), np.float32)
+    filled = generator.random((size, size)) < 0.1
+    x, out = generator.random((rows, size), np.float32), np.empty((rows, size), np.float32)
+    dense, sparse, empty = (
+        _seconds(product, x, out)
+        for product in (
+            dense_product(weight),
+            sparse_product(np.where(filled, weight, np.float32(0))),
+            sparse_product(np.zeros_like(weight)),
+        )
+    )
+    return dense / size**2, max(sparse - empty, 0.0) / filled.sum(), empty / (2 * size)
+
+
+def _seconds(product: Multiply, *arguments: Any) -> float:
+    """The shortest of several runs, since whatever else disturbs one only makes it longer."""
+    times = []
+    for _ in range(7):
+        start = time.perf_counter()
+        product(*arguments)
+        times.append(time.perf_counter() - start)
+    return min(times)
