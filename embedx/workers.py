@@ -43,12 +43,17 @@ def threads(count: int | None) -> Iterator[None]:
         _threads.reset(token)
 
 
+def pieces_of(size: int, grain: int) -> int:
+    """Into how many parallel pieces of at least ``grain`` a range of ``size`` is cut."""
+    return max(1, min(_threads.get(), size // max(grain, 1)))
+
+
 def spread(work: Callable[[int, int], None], size: int, grain: int) -> None:
     """Call ``work(start, stop)`` for pieces of ``range(size)`` of at least ``grain``, in parallel.
 
     Raises what a piece raises, after all have ended.
     """
-    pieces = max(1, min(_threads.get(), size // max(grain, 1)))
+    pieces = pieces_of(size, grain)
     if pieces == 1:
         work(0, size)
         return

@@ -8,11 +8,11 @@ import numpy as np
 
 from embedx.graph import Array
 from embedx.ops._budget import reserve
-from embedx.workers import spread
+from embedx.workers import pieces_of, spread
 
 CACHED = 2**15
 """Elements of a float32 block that fits a second-level cache together with its neighbours."""
-_GRAIN = 2**14
+_GRAIN = 2**16
 """Elements below which a second thread costs more than it saves."""
 
 
@@ -34,14 +34,17 @@ def over_rows(work: Callable[..., None], rows: int, width: int, *, scratch: int 
 
     Behind the block ``work`` gets as many float32 arrays of the block's shape to write into.
     """
-    height = max(1, min(rows, CACHED // max(width, 1)))
+    grain = max(1, _GRAIN // max(width, 1))
+    # Threads that return from NumPy often would queue for the interpreter's lock.
+    size = CACHED if pieces_of(rows, grain) == 1 else 4 * CACHED
+    height = max(1, min(rows, size // max(width, 1)))
 
     def piece(start: int, stop: int) -> None:
         spare = np.empty((scratch, height, width), np.float32)
         for block in blocks(start, stop, height):
             work(block, *spare[:, : block.stop - block.start])
 
-    spread(piece, rows, max(1, _GRAIN // max(width, 1)))
+    spread(piece, rows, grain)
 
 
 def blocks(start: int, stop: int, height: int) -> Iterator[slice]:

@@ -17,9 +17,14 @@ import numpy as np
 
 from embedx.graph import Array, SparseTensor
 from embedx.kernels._blocks import blocks
+from embedx.workers import threads
 
 _WORTH_TRYING = 0.85
 """With a smaller share of zeros than this no machine was faster with sparse rows."""
+_PANEL = 64
+"""Columns of a panel."""
+_SMALL = 10**6
+"""Multiplications in a product that BLAS takes for a small one."""
 _CACHED = 2**16
 """Elements of a block that is turned round."""
 _PADDING = 16
@@ -63,12 +68,42 @@ def stored(weight: Array | SparseTensor) -> StoredMatrix:
 
 
 def dense_product(weight: Array) -> Multiply:
-    """The product as BLAS computes it."""
+    """The product as BLAS computes it fastest: of the whole matrix, or of panels of it."""
+    fits = 4 * _PANEL * len(weight) <= _SMALL and weight.shape[1] >= _PANEL
+    return panel_product(weight) if fits and _panels_pay() else whole_product(weight)
+
+
+def whole_product(weight: Array) -> Multiply:
+    """The product in one call of BLAS."""
     # What lies at an odd address in a file would be copied by each product.
     aligned = np.require(weight, np.float32, ["A"])
 
     def multiply(rows: Array, out: Array) -> None:
         np.matmul(rows, aligned, out=out)
+
+    return multiply
+
+
+def panel_product(weight: Array) -> Multiply:
+    """The product in pieces so small that BLAS need not copy them before it multiplies.
+
+    For such pieces OpenBLAS has kernels of their own on some processors (those with AVX-512). The
+    columns lie in panels, each a small matrix, and some rows at a time meet all of them.
+    """
+    inner, columns = weight.shape
+    count = columns // _PANEL
+    cut = count * _PANEL
+    panels = np.ascontiguousarray(weight[:, :cut].reshape(inner, count, _PANEL).swapaxes(0, 1))
+    rest = np.ascontiguousarray(weight[:, cut:])
+    height = _SMALL // (_PANEL * max(inner, 1)) // 4 * 4
+
+    def multiply(rows: Array, out: Array) -> None:
+        for block in blocks(0, len(rows), height):
+            part = rows[block]
+            target = out[block, :cut].reshape(len(part), count, _PANEL)
+            np.matmul(part, panels, out=target.swapaxes(0, 1))
+        if cut < columns:
+            np.matmul(rows, rest, out=out[:, cut:])
 
     return multiply
 
@@ -98,6 +133,16 @@ def sparse_product(weight: Array | SparseTensor) -> Multiply:
 
 
 @functools.cache
+def _panels_pay() -> bool:
+    """Whether products of panels are faster on this machine."""
+    generator = np.random.default_rng(0)
+    weight, x = generator.random((512, 512), np.float32), generator.random((32, 512), np.float32)
+    out = np.empty((32, 512), np.float32)
+    panels, whole = (_seconds(f(weight), x, out) for f in (panel_product, whole_product))
+    return panels < 0.9 * whole
+
+
+@functools.cache
 def _costs() -> tuple[float, float, float]:
     """Seconds that a product with 128 rows takes on this machine.
 
@@ -122,8 +167,9 @@ def _costs() -> tuple[float, float, float]:
 def _seconds(product: Multiply, *arguments: Any) -> float:
     """The shortest of several runs, since whatever else disturbs one only makes it longer."""
     times = []
-    for _ in range(7):
-        start = time.perf_counter()
-        product(*arguments)
-        times.append(time.perf_counter() - start)
+    with threads(1):
+        for _ in range(7):
+            start = time.perf_counter()
+            product(*arguments)
+            times.append(time.perf_counter() - start)
     return min(times)
