@@ -17,7 +17,8 @@ from embedx.fusion import FUSED_DOMAIN, fuse
 from embedx.graph import Array, Graph, Node, SparseTensor, Value, captures, reads
 from embedx.kernels import FUSED, REPLACING, Kernel, Prepared
 from embedx.ops import resolve
-from embedx.rewrite import drop_identities, fold_constants
+from embedx.rewrite import fold_constants
+from embedx.simplify import drop_identities, merge_equals
 
 ABSENT, UNWANTED = 0, 1
 
@@ -74,7 +75,7 @@ def make_plan(
 def _planned(graph: Graph, precision: Precision, tolerance: float | None) -> Plan:
     graph = fold_constants(graph, precision)
     if tolerance is not None:
-        graph = fuse(drop_identities(graph), tolerance)
+        graph = merge_equals(fuse(drop_identities(graph), tolerance))
     captured = tuple(captures(graph))
     slots = {"": ABSENT}
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from embedx.binding import Precision, bind
 from embedx.errors import ModelError
-from embedx.facts import element_types
 from embedx.graph import (
     Array,
     Function,
@@ -23,7 +22,7 @@ from embedx.graph import (
     Value,
     reads,
 )
-from embedx.ops import Budget, OverBudgetError, dtype_of, resolve, spending
+from embedx.ops import Budget, OverBudgetError, resolve, spending
 
 MAX_NODES = 1_000_000
 _SMALL_BYTES = 2**20
@@ -273,27 +272,3 @@ def _evaluated(
     if not all(isinstance(v, np.ndarray) for v in values):
         return None
     return values if sum(v.nbytes for v in values) <= 8 * size + _SMALL_BYTES else None
-
-
-def drop_identities(graph: Graph) -> Graph:
-    """Without the nodes that hand on their first input: Identity, casts to the type that it has."""
-    types = element_types(graph)
-    source: dict[str, str] = {}
-    kept: list[Node] = []
-    ends = {v.name for v in graph.outputs}
-    for node in graph.nodes:
-        node = renamed(node, lambda name: source.get(name, name), {}) if source else node
-        if _hands_on(node, types) and node.outputs[0] not in ends:
-            source[node.outputs[0]] = node.inputs[0]
-        else:
-            kept.append(node)
-    return replace(graph, nodes=tuple(kept))
-
-
-def _hands_on(node: Node, types: Mapping[str, np.dtype[Any]]) -> bool:
-    if node.domain or not node.inputs:
-        return False
-    if node.op_type == "Cast":
-        return types.get(node.inputs[0]) == dtype_of(node.attributes["to"])
-    inference = node.op_type == "Dropout" and node.opset >= 7 and len(node.inputs) < 3
-    return node.op_type == "Identity" or (inference and not any(node.outputs[1:]))

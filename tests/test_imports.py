@@ -20,6 +20,7 @@ LAYERS = [
     ["binding", "onnx_file", "kernels"],
     ["rewrite"],
     ["fusion", "precision"],
+    ["simplify"],
     ["plan", "layers"],
     ["feeds", "timing"],
     ["engine"],

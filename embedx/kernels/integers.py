@@ -186,6 +186,10 @@ def _scaled(
     """``float32(sums) * scale + bias`` with a scale that is one number or one a column."""
     y = _result(a, matrix, np.float32)
     rows = rows_of(y)
+    if addend is None and len(matrix.runs) == 1:
+        # No sum of (a - zero point) * W is beyond 2**24 either: all is exact in float32.
+        _scale_in_place(a, matrix, a_zero, rows, scale, bias)
+        return y
 
     def use(whole: Array, place: slice) -> None:
         part = rows[place]
@@ -196,6 +200,26 @@ def _scaled(
 
     _over_sums(a, matrix, a_zero, addend, use)
     return y
+
+
+def _scale_in_place(
+    a: Array, matrix: IntegerMatrix, a_zero: Array | None, rows: Array, scale: Array,
+    bias: Array | None,
+) -> None:  # fmt: skip
+    left, shift = rows_of(a), _shift(a, matrix, a_zero, None).astype(np.float32)
+    inner, columns = matrix.shape
+
+    def piece(start: int, stop: int) -> None:
+        matrix.runs[0][1].multiply(left[start:stop].astype(np.float32), rows[start:stop])
+        for block in blocks(start, stop, max(1, CACHED // max(columns, 1))):
+            part = rows[block]
+            if a_zero is not None:
+                np.add(part, shift if shift.ndim == 1 else shift[block], out=part)
+            np.multiply(part, scale, out=part)
+            if bias is not None:
+                np.add(part, bias, out=part)
+
+    spread(piece, len(rows), max(1, _GRAIN // max(inner * columns, 1)))
 
 
 def _fits(matrix: IntegerMatrix, *values: Array | None) -> bool:

@@ -48,11 +48,11 @@ def dynamic_quantize_linear(x: Array, /) -> ops.quantization.DynamicQuantizeLine
     zero = np.asarray(np.clip(np.rint(0 - low / scale), 0, 255).astype(np.uint8))
     if scale == 0:
         return ops.dynamic_quantize_linear(x)
-    y = _quantized(x, scale, zero)
+    y = _quantized(x, scale, zero, finite=True)
     return ops.quantization.DynamicQuantizeLinear(y, np.asarray(scale), zero)
 
 
-def _quantized(x: Array, scale: np.float32, zero: Array) -> Array:
+def _quantized(x: Array, scale: np.float32, zero: Array, *, finite: bool = False) -> Array:
     reserve(x.shape, zero.dtype)
     y = np.empty(x.shape, zero.dtype)
     rows, target = rows_of(x), rows_of(y)
@@ -60,23 +60,23 @@ def _quantized(x: Array, scale: np.float32, zero: Array) -> Array:
     def work(block: slice, whole: Array) -> None:
         np.divide(rows[block], scale, out=whole)
         np.rint(whole, out=whole)
-        to_narrow(whole, zero, target[block])
+        to_narrow(whole, zero, target[block], finite=finite)
 
     over_rows(work, *target.shape, scratch=1)
     return y
 
 
-def to_narrow(whole: Array, zero: Array, out: Array) -> None:
+def to_narrow(whole: Array, zero: Array, out: Array, *, finite: bool = False) -> None:
     """Whole float32 numbers plus a zero point, saturated into 8 bits; NaN becomes 0.
 
-    ``whole`` is overwritten.
+    ``whole`` is overwritten. ``finite`` promises that it holds no NaN.
     """
     limits = np.iinfo(out.dtype)
     shift = np.float32(zero.reshape(()))
     # Clipped before the shift: beyond 2**24 the sum would be rounded, and it would saturate anyway.
     np.clip(whole, np.float32(limits.min) - shift, np.float32(limits.max) - shift, out=whole)
     np.add(whole, shift, out=whole)
-    if np.isnan(whole.min()):
+    if not finite and np.isnan(whole.min()):
         np.copyto(whole, np.float32(0), where=np.isnan(whole))
     np.copyto(out, whole, casting="unsafe")
 

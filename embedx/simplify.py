@@ -1,0 +1,70 @@
+"""Nodes that need not run, since their results are there already. No other value changes."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from embedx.facts import element_types
+from embedx.fusion import FUSED_DOMAIN
+from embedx.graph import Graph, Node
+from embedx.ops import dtype_of, resolve
+from embedx.rewrite import renamed
+
+
+def drop_identities(graph: Graph) -> Graph:
+    """Without the nodes that hand on their first input: Identity, casts to the type that it has."""
+    types = element_types(graph)
+    source: dict[str, str] = {}
+    kept: list[Node] = []
+    ends = {v.name for v in graph.outputs}
+    for node in graph.nodes:
+        node = renamed(node, lambda name: source.get(name, name), {}) if source else node
+        if _hands_on(node, types) and node.outputs[0] not in ends:
+            source[node.outputs[0]] = node.inputs[0]
+        else:
+            kept.append(node)
+    return replace(graph, nodes=tuple(kept))
+
+
+def _hands_on(node: Node, types: Mapping[str, np.dtype[Any]]) -> bool:
+    if node.domain or not node.inputs:
+        return False
+    if node.op_type == "Cast":
+        return types.get(node.inputs[0]) == dtype_of(node.attributes["to"])
+    inference = node.op_type == "Dropout" and node.opset >= 7 and len(node.inputs) < 3
+    return node.op_type == "Identity" or (inference and not any(node.outputs[1:]))
+
+
+def merge_equals(graph: Graph) -> Graph:
+    """Without the nodes that do again what another did: one operator, inputs and attributes."""
+    source: dict[str, str] = {}
+    first: dict[Hashable, Node] = {}
+    kept: list[Node] = []
+    ends = {v.name for v in graph.outputs}
+    for node in graph.nodes:
+        node = renamed(node, lambda name: source.get(name, name), {}) if source else node
+        known = first.setdefault(_deed(node), node)
+        if known is node or not ends.isdisjoint(node.outputs):
+            kept.append(node)
+        else:
+            source.update(zip(node.outputs, known.outputs, strict=True))
+    return replace(graph, nodes=tuple(kept))
+
+
+def _deed(node: Node) -> Hashable:
+    """Equal for two nodes only if their outputs are; the node itself if that cannot be told."""
+    pure = node.domain == FUSED_DOMAIN or resolve(node.op_type, node.opset, node.domain).pure
+    attributes = frozenset((k, repr(v)) for k, v in node.attributes.items() if _plain(v))
+    if not pure or len(attributes) < len(node.attributes):
+        return node
+    wanted = tuple(map(bool, node.outputs))
+    return node.domain, node.op_type, node.opset, node.inputs, attributes, wanted
+
+
+def _plain(value: Any) -> bool:
+    items = value if isinstance(value, tuple) else (value,)
+    return all(isinstance(item, int | float | str | bytes) for item in items)
