@@ -21,6 +21,7 @@ from embedx.errors import DeploymentError, InputError
 from embedx.graph import Array
 
 MAX_JSON_BYTES = 64 * 2**20
+_DEFAULT_MODEL = Path(__file__).parent / "default_model"
 _MODEL_PLACES = ("model.onnx", "onnx/model.onnx", "deployment/model.onnx")
 _ACTIVATIONS = ("Identity", "Tanh", "ReLU", "Sigmoid", "GELU", "SiLU")
 
@@ -64,14 +65,18 @@ class Deployment:
     do_lower_case: bool
 
 
-def find_model(name: str | os.PathLike[str], file_name: str | None = None) -> Path:
+def find_model(name: str | os.PathLike[str] | None, file_name: str | None = None) -> Path:
     """The model file that a path, a ``hf:`` or ``org/name``, or a ``zoo:`` stub leads to.
 
-    A folder may hold model.onnx, onnx/model.onnx or deployment/model.onnx; ``file_name`` names
-    another file in it. Names are looked up in the local caches of huggingface_hub and SparseZoo;
+    None leads to the small model that comes with embedx. A folder may hold model.onnx,
+    onnx/model.onnx or deployment/model.onnx; ``file_name`` names another file in it. Names are looked up in the local caches of huggingface_hub and SparseZoo;
     nothing is downloaded. Raises InputError saying where was looked.
     """
+    if name is None:
+        return _in_folder(_DEFAULT_MODEL, file_name)
     text = os.fspath(name)
+    if not text:
+        raise InputError("the model's name is empty")
     if text.startswith("zoo:"):
         return _in_folder(_zoo_folder(text), file_name)
     path = Path(text).expanduser()

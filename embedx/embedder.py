@@ -26,7 +26,7 @@ _DEFAULT_LENGTH = 512
 
 
 def load(
-    name: str | os.PathLike[str],
+    name: str | os.PathLike[str] | None = None,
     *,
     file_name: str | None = None,
     pooling_mode: str | None = None,
@@ -35,6 +35,8 @@ def load(
     precision: Precision = "native",
 ) -> Embedder:
     """The sentence embedding model in a folder, in an .onnx file, or in a local cache.
+
+    Without a name it is the small English model that comes with embedx.
 
     Pooling, dense layers, normalisation, prompts and the maximal length come from the
     sentence-transformers files of the folder; ``pooling_mode`` (``mean``, ``cls``, ``max``,
@@ -52,7 +54,7 @@ class Embedder:
 
     def __init__(
         self,
-        name: str | os.PathLike[str],
+        name: str | os.PathLike[str] | None,
         file_name: str | None,
         pooling_mode: str | None,
         max_seq_length: int | None,

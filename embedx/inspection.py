@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from embedx.deployment import Deployment
-from embedx.graph import Array, Graph, SparseTensor
+from embedx.engine import Engine
+from embedx.errors import EmbedxError
+from embedx.graph import Array, Graph, Node, SparseTensor
 from embedx.layers import find_layers
 from embedx.ops import resolve
+from embedx.plan import ABSENT, Plan, Step, walk
 from embedx.rewrite import drop_dead, inline_functions, sort_nodes
 
 
@@ -25,6 +28,42 @@ class Weight:
     shape: tuple[int, ...]
     zeros: float
     """The share of its elements that mean zero."""
+
+
+def inspect_plan(plan: Plan) -> list[dict[str, Any]]:
+    """The calls of a run in order, those of subgraphs behind the node that has them.
+
+    Each tells its operator, the file's nodes that it stands for, and for a product with a constant
+    matrix the matrix's name, in which form it is stored, and why.
+    """
+    return [
+        {
+            "operator": _title(step.node),
+            "covers": [node.name or str(node) for node in step.node.covers or (step.node,)],
+            "matrix": _packed(step),
+            "stored": step.note,
+        }
+        for step in walk(plan)
+    ]
+
+
+def _title(node: Node) -> str:
+    return f"{node.domain}::{node.op_type}" if node.domain else node.op_type
+
+
+def _packed(step: Step) -> str:
+    """The name of the first constant that the step carries itself."""
+    pairs = zip(step.node.inputs, step.inputs, strict=True)
+    return next((name for name, slot in pairs if name and slot == ABSENT), "")
+
+
+def plan_as_text(steps: list[dict[str, Any]]) -> str:
+    """The plan in lines that can be read and searched."""
+    return "\n".join(
+        f"step {i:5d}  {step['operator']:38s} covers {', '.join(step['covers'])}"
+        + f"  [{step['matrix']}: {step['stored']}]" * bool(step["stored"])
+        for i, step in enumerate(steps)
+    )
 
 
 def inspect_model(graph: Graph, path: Path, deployment: Deployment | None) -> dict[str, Any]:
@@ -56,9 +95,19 @@ def inspect_model(graph: Graph, path: Path, deployment: Deployment | None) -> di
             for (domain, name, opset), count in operators.most_common()
         ],
         "weights": {"elements": dict(sizes), "matrices": [vars(w) for w in _matrices(flat)]},
+        "products": _products(graph),
         "layers": find_layers(flat),
         "deployment": None if deployment is None else _deployment(deployment),
     }
+
+
+def _products(graph: Graph) -> list[dict[str, str]]:
+    """For each product with a constant matrix how a run stores that; none if it cannot run."""
+    try:
+        steps = inspect_plan(Engine(graph).plan)
+    except EmbedxError:
+        return []
+    return [{"matrix": s["matrix"], "stored": s["stored"]} for s in steps if s["stored"]]
 
 
 def _known(name: str, opset: int, domain: str) -> bool:
@@ -124,12 +173,14 @@ def as_text(facts: dict[str, Any]) -> str:
         lines.append(f"operator    {entry['count']:5d} {domain}{entry['name']}{missing}")
     for dtype, count in facts["weights"]["elements"].items():
         lines.append(f"weights     {count:,} {dtype}")
+    stored = {p["matrix"] for p in facts["products"]}
     for weight in facts["weights"]["matrices"]:
-        if weight["zeros"] >= 0.01:
+        if weight["zeros"] >= 0.01 and weight["name"] not in stored:
             shape = "x".join(map(str, weight["shape"]))
             lines.append(
                 f"sparse      {weight['zeros']:6.1%} of {shape} {weight['dtype']} {weight['name']}"
             )
+    lines += [f"product     {p['matrix']}: {p['stored']}" for p in facts["products"]]
     for i, edge in enumerate(facts["layers"]):
         lines.append(f"layer       {i:3d} ends at {edge}")
     if not facts["layers"]:

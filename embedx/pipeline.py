@@ -68,7 +68,7 @@ class PipelineConfig:
     """Everything that a pipeline was created with; ``Pipeline.from_config`` makes it again."""
 
     task: str = TASKS[0]
-    model_path: str = ""
+    model_path: str | None = None
     emb_extraction_layer: int | str | None = -1
     extraction_strategy: str = "per_token"
     sequence_length: int | tuple[int, ...] = 128
@@ -134,7 +134,7 @@ class Pipeline:
     ) -> Pipeline:
         """A pipeline for the model at ``model_path`` (``model`` is another name of it).
 
-        The model is a folder, an .onnx file, a name in the local Hugging Face cache, or a ``zoo:``
+        Without one it is the small English model that comes with embedx. Else it is a folder, an .onnx file, a name in the local Hugging Face cache, or a ``zoo:``
         stub in the local SparseZoo cache. ``emb_extraction_layer``: -1 for the last transformer
         layer, another index, a node's or an edge's name, or None for the graph's first output.
         ``extraction_strategy``: ``per_token`` (all tokens, flattened, padding included),
@@ -148,15 +148,11 @@ class Pipeline:
         found, ModelError, UnsupportedOpError or DeploymentError for one that cannot be used.
         """
         path = model_path if model_path is not None else model
-        if path is None:
-            raise ConfigError(
-                "model_path is missing: a model folder, an .onnx file or a cached name"
-            )
         listed = isinstance(sequence_length, list | tuple)
         return cls(
             PipelineConfig(
                 task=task,
-                model_path=os.fspath(path),
+                model_path=None if path is None else os.fspath(path),
                 emb_extraction_layer=emb_extraction_layer,
                 extraction_strategy=extraction_strategy,
                 sequence_length=tuple(sequence_length) if listed else sequence_length,  # type: ignore[arg-type]

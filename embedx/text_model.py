@@ -36,7 +36,7 @@ class TextModel:
 
     def __init__(
         self,
-        name: str | os.PathLike[str],
+        name: str | os.PathLike[str] | None,
         layer: int | str | None,
         *,
         file_name: str | None = None,

@@ -15,6 +15,7 @@ import pytest
 
 from embedx import Engine, Pipeline, load
 from embedx.cli import main, versions
+from tests.models import model
 from tests.tiny import HIDDEN, bert, deployment
 
 
@@ -176,6 +177,26 @@ def test_inspect_shows_what_is_there_and_what_is_missing(
     facts = json.loads(out)
     assert [op["name"] for op in facts["operators"] if not op["supported"]] == ["Zap"]
     assert len(facts["layers"]) == 2
+
+
+def test_inspect_shows_the_plan_and_how_matrices_are_stored(run: Any, tmp_path: Path) -> None:
+    weight = np.zeros((200, 100), np.float32)
+    weight[::10, 0] = 1
+    proto = model(
+        "g (float[N, 200] x) => (float[N, 100] z) { y = MatMul(x, w) h = Relu(y) z = Neg(h) }"
+    )
+    proto.graph.node[1].name = "rectify"
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(weight, "w"))
+    path = tmp_path / "model.onnx"
+    path.write_bytes(proto.SerializeToString())
+    _, out, _ = run("inspect", path, "--plan")
+    assert [line.split()[2] for line in out.splitlines()] == ["MatMul", "Relu", "Neg"]
+    assert "covers rectify" in out
+    assert "[w: 200x100, 99.9% zeros, " in out
+    _, out, _ = run("inspect", path, "--plan", "--json")
+    assert json.loads(out)["plan"][0]["matrix"] == "w"
+    _, out, _ = run("inspect", path)
+    assert "product     w: 200x100, 99.9% zeros, " in out
 
 
 @pytest.mark.parametrize("external", [False, True])

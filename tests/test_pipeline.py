@@ -183,11 +183,6 @@ def test_arguments_that_make_no_sense_are_refused(
         Pipeline.create(**{"model_path": folder, **options})
 
 
-def test_the_model_must_be_given() -> None:
-    with pytest.raises(ConfigError, match="model_path is missing"):
-        Pipeline.create("embedding_extraction")
-
-
 def test_layers_are_chosen_by_index_name_or_not_at_all(folder: Path) -> None:
     by_index = create(folder, emb_extraction_layer=0, extraction_strategy="mean")
     by_name = create(
