@@ -1,0 +1,65 @@
+"""README says what is true: its commands run, its code prints what it says, its table is ours."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from embedx.catalogue import table
+from tests.tiny import deployment
+
+README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def commands() -> list[str]:
+    lines = "".join(blocks("sh")).replace("\\\n", " ").splitlines()
+    return [line.partition("  #")[0].strip() for line in lines if line.startswith("embedx")]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that README's examples name."""
+    deployment(tmp_path / "my-model")
+    (tmp_path / "texts.txt").write_text("one text\nanother text\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("line", [c for c in commands() if "serve" not in c])
+def test_commands_run(line: str, place: Path) -> None:
+    words = shlex.split(line)
+    done = subprocess.run(
+        [sys.executable, "-m", "embedx", *words[1:]], capture_output=True, text=True, cwd=place
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout or "-o" in words
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_code_prints_what_the_comments_say(code: str, place: Path) -> None:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(compile(code, "README.md", "exec"), {})
+    said = re.findall(r"^print\(.*\)  # (.*)$", code, re.MULTILINE)
+    assert out.getvalue().splitlines() == said
+
+
+def test_the_first_two_commands_set_up_and_test() -> None:
+    first, second = re.findall(r"^pip install.*$", README, re.MULTILINE)[:2]
+    assert first.startswith("pip install . && embedx embed ")
+    assert second == 'pip install ".[test]" && python -m pytest'
+
+
+def test_the_table_of_operators_is_what_is_registered() -> None:
+    assert table() in README, "write the output of 'embedx ops' into README"
