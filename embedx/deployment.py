@@ -69,8 +69,9 @@ def find_model(name: str | os.PathLike[str] | None, file_name: str | None = None
     """The model file that a path, a ``hf:`` or ``org/name``, or a ``zoo:`` stub leads to.
 
     None leads to the small model that comes with embedx. A folder may hold model.onnx,
-    onnx/model.onnx or deployment/model.onnx; ``file_name`` names another file in it. Names are looked up in the local caches of huggingface_hub and SparseZoo;
-    nothing is downloaded. Raises InputError saying where was looked.
+    onnx/model.onnx or deployment/model.onnx; ``file_name`` names another file in it. Names are
+    looked up in the local caches of huggingface_hub and SparseZoo; nothing is downloaded. Raises
+    InputError saying where was looked.
     """
     if name is None:
         return _in_folder(_DEFAULT_MODEL, file_name)

@@ -101,17 +101,22 @@ def _count(tensor: str, key: str, text: str) -> int:
 
 def _mapped(tensor: str, path: Path) -> memoryview:
     try:
-        # Without O_NONBLOCK, opening a pipe would wait for its other end.
-        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
-        handle = os.open(path, flags | getattr(os, "O_BINARY", 0))
+        return mapped_file(path, getattr(os, "O_NOFOLLOW", 0))
     except OSError as error:
         raise ExternalDataError(
             f"tensor {tensor!r}: cannot open {path.name!r} ({error})"
         ) from error
+
+
+def mapped_file(path: Path, flags: int = 0) -> memoryview:
+    """The bytes of a regular file, read when they are looked at. Raises OSError."""
+    # Without O_NONBLOCK, opening a pipe would wait for its other end.
+    flags |= os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    handle = os.open(path, flags)
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
-            raise ExternalDataError(f"tensor {tensor!r}: {path.name!r} is no regular file")
+            raise OSError("it is no regular file")
         if status.st_size == 0:
             return memoryview(b"")
         return memoryview(mmap.mmap(handle, 0, access=mmap.ACCESS_READ))

@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from onnx import AttributeProto, ModelProto, helper, numpy_helper
 
 from embedx.errors import InputError, ModelError
-from embedx.external_data import ExternalData
+from embedx.external_data import ExternalData, mapped_file
 from embedx.graph import (
     Array,
     Function,
@@ -34,6 +34,7 @@ from embedx.graph import (
 )
 from embedx.ops import code_of, dtype_of, resolve
 from embedx.tensor_proto import decode_sparse_tensor, decode_tensor
+from embedx.wire import without_weights
 
 MAX_FILE_BYTES = 2**31
 MAX_NESTING = 32
@@ -54,39 +55,43 @@ _MAGIC = {
 def read_model(source: str | os.PathLike[str] | bytes | ModelProto) -> Graph:
     """The graph in an ONNX file, in its bytes, or in a parsed ModelProto.
 
-    Weights inside the file are read-only views of its bytes, weights beside it are mapped. Raises
+    Weights are read-only views of the mapped file, or of files beside it, which must stay as they
+    are while the graph is in use. Raises
     ModelError if the source is no ONNX model or an invalid one, ExternalDataError for data beside
     it that is missing or out of bounds, InputError if there is no such file.
     """
     if isinstance(source, ModelProto):
         return _model(source, ExternalData(None))
     if isinstance(source, bytes):
-        return _model(_parsed(source, "the bytes"), ExternalData(None))
+        return _read(memoryview(source), "the bytes", ExternalData(None))
     path = Path(source)
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ModelError(
                 f"{path}: protobuf files end at 2 GiB; keep the weights beside the model"
             )
-        data = path.read_bytes()
+        data = mapped_file(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    return _model(_parsed(data, str(path)), ExternalData(path))
+    return _read(data, str(path), ExternalData(path))
 
 
-def _parsed(data: bytes, where: str) -> ModelProto:
+def _read(data: memoryview, where: str, external: ExternalData) -> Graph:
     for start, meaning in _MAGIC.items():
-        if data.startswith(start):
+        if data[: len(start)] == start:
             raise ModelError(f"{where}: this is {meaning}")
     model = ModelProto()
+    rest, raw = without_weights(data)
     try:
-        model.ParseFromString(data)
+        model.ParseFromString(rest)
     except (DecodeError, RecursionError) as error:
         raise ModelError(f"{where}: not an ONNX model, or cut off ({len(data)} bytes)") from error
-    return model
+    return _model(model, external, raw)
 
 
-def _model(model: ModelProto, external: ExternalData) -> Graph:
+def _model(
+    model: ModelProto, external: ExternalData, raw: Mapping[int, memoryview] | None = None
+) -> Graph:
     if not model.HasField("graph") or not model.graph.output:
         raise ModelError("the model has no graph with outputs; is the file complete?")
     if not 3 <= model.ir_version <= onnx.IR_VERSION + 1:
@@ -108,6 +113,7 @@ def _model(model: ModelProto, external: ExternalData) -> Graph:
         functions=functions,
         metadata={p.key: p.value for p in model.metadata_props},
         ir_version=model.ir_version,
+        raw=raw,
     )
 
 
@@ -136,12 +142,14 @@ def _graph(
     functions: Mapping[tuple[str, str, str], Function] | None = None,
     metadata: Mapping[str, str] | None = None,
     ir_version: int = 8,
+    raw: Mapping[int, memoryview] | None = None,
 ) -> Graph:
     if depth > MAX_NESTING:
         raise ModelError(f"subgraphs are nested deeper than {MAX_NESTING}")
     initializers: dict[str, Array | SparseTensor] = {}
-    for tensor in proto.initializer:
-        _add(initializers, tensor.name, decode_tensor(tensor, external))
+    for i, tensor in enumerate(proto.initializer):
+        whole = decode_tensor(tensor, external, raw=raw.get(i) if raw else None)
+        _add(initializers, tensor.name, whole)
     for tensor in proto.sparse_initializer:
         _add(initializers, tensor.values.name, decode_sparse_tensor(tensor, external))
     return Graph(

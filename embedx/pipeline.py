@@ -134,9 +134,10 @@ class Pipeline:
     ) -> Pipeline:
         """A pipeline for the model at ``model_path`` (``model`` is another name of it).
 
-        Without one it is the small English model that comes with embedx. Else it is a folder, an .onnx file, a name in the local Hugging Face cache, or a ``zoo:``
-        stub in the local SparseZoo cache. ``emb_extraction_layer``: -1 for the last transformer
-        layer, another index, a node's or an edge's name, or None for the graph's first output.
+        Without one it is the small English model that comes with embedx. Else it is a folder, an
+        .onnx file, a name in the local Hugging Face cache, or a ``zoo:`` stub in the local
+        SparseZoo cache. ``emb_extraction_layer``: -1 for the last transformer layer, another
+        index, a node's or an edge's name, or None for the graph's first output.
         ``extraction_strategy``: ``per_token`` (all tokens, flattened, padding included),
         ``reduce_mean`` and ``reduce_max`` (over all tokens but [CLS]), ``cls_token``;
         sentence-transformers' ``mean``, ``max``, ``cls``, ``lasttoken``, ``weightedmean``,

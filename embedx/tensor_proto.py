@@ -28,8 +28,12 @@ _BITS = {21: 4, 22: 4, 23: 4, 25: 2, 26: 2}
 """Element types that share bytes, the first element in the lowest bits."""
 
 
-def decode_tensor(proto: Any, external: ExternalData, where: str = "") -> Array:
+def decode_tensor(
+    proto: Any, external: ExternalData, where: str = "", raw: memoryview | None = None
+) -> Array:
     """The array in a TensorProto; read-only where it shares the file's bytes.
+
+    ``raw`` is the proto's raw_data if that was cut out of it.
 
     Raises ModelError naming the tensor (or ``where`` it stands) for an unknown type, dimensions
     that are negative, data of the wrong length, or data given twice.
@@ -45,7 +49,7 @@ def decode_tensor(proto: Any, external: ExternalData, where: str = "") -> Array:
     except ValueError as error:
         raise ModelError(f"tensor {name!r}: {error}") from error
     filled = [field for field in _FIELDS if len(getattr(proto, field))]
-    filled += ["raw_data"] * proto.HasField("raw_data")
+    filled += ["raw_data"] * (raw is not None or proto.HasField("raw_data"))
     outside = proto.data_location == _EXTERNAL
     if len(filled) + outside > 1:
         raise ModelError(
@@ -53,7 +57,8 @@ def decode_tensor(proto: Any, external: ExternalData, where: str = "") -> Array:
         )
     if outside or filled == ["raw_data"]:
         size = math.ceil(math.prod(shape) * _bits(proto.data_type, dtype) / 8)
-        data = _outside(proto, external, name, size) if outside else proto.raw_data
+        inside = proto.raw_data if raw is None else raw
+        data = _outside(proto, external, name, size) if outside else inside
         if dtype == object or len(data) != size:
             raise ModelError(
                 f"tensor {name!r}, {dtype}{list(shape)}, takes {size} bytes, not {len(data)}"

@@ -26,6 +26,8 @@ def gather(data: Array, indices: Array, /, *, axis: int = 0) -> Array:
     axis = axis_in(axis, data.ndim)
     reserve((*data.shape[:axis], *indices.shape, *data.shape[axis + 1 :]), data.dtype)
     try:
+        if not data.flags.aligned:  # as in a file; take() would copy the whole of it first
+            return np.array(data[(slice(None),) * axis + (indices,)])
         return np.asarray(data.take(indices, axis=axis), data.dtype)
     except IndexError:
         indices_in(indices, data.shape[axis])  # its message says where

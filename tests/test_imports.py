@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     ["errors", "ops", "workers"],
     ["graph"],
-    ["external_data", "config_file", "facts", "patterns"],
+    ["external_data", "config_file", "facts", "patterns", "wire"],
     ["tensor_proto"],
     ["binding", "onnx_file", "kernels"],
     ["rewrite"],
