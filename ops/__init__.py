@@ -52,7 +52,7 @@ from .arithmetic import (
 )
 from .attention import attention, rotary_embedding
 from .bitwise import bit_cast, bit_shift, bitwise_and, bitwise_not, bitwise_or, bitwise_xor
-from .casting import cast, cast_like, dropout, dropout_7
+from .casting import cast, cast_like, dropout, dropout_7, dropout_10
 from .channel_normalization import (
     batch_normalization,
     batch_normalization_1,
@@ -334,6 +334,7 @@ __all__ = [
     "dropout",
     "dropout_1",
     "dropout_7",
+    "dropout_10",
     "dtype_of",
     "dynamic_quantize_linear",
     "einsum",

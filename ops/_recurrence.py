@@ -1,4 +1,7 @@
-"""What RNN, GRU and LSTM share: running a cell over sequences, and the cells' activations."""
+"""What RNN, GRU and LSTM share: running a cell over sequences, and the cells' activations.
+
+The LSTM's own cell is here, too, for the sake of its quantized form.
+"""
 
 from __future__ import annotations
 
@@ -102,7 +105,8 @@ class Layer:
     def run(self, cell: Cell, *initial: Array | None) -> tuple[Array, ...]:
         """All outputs and the final states, in the layout of the inputs.
 
-        A state stays as it is, and the output is zero, where a sequence has not begun or has ended.
+        All sequences begin together, each at its own end if they run backwards. When one is over
+        its states stay as they are, and its outputs are zero.
         """
         (time, batch, _), hidden = self.x.shape, self.r.shape[2]
         shape = (len(self.backwards), batch, hidden)
@@ -110,19 +114,26 @@ class Layer:
         y = np.zeros((time, *shape), self.x.dtype)
         finals = [self._initial(state, shape) for state in initial]
         for k, backwards in enumerate(self.backwards):
-            inputs = self.x @ self.w[k].T + self.w_bias[k]
-            states = tuple(state[k] for state in finals)
-            for t in reversed(range(time)) if backwards else range(time):
+            inputs = self.from_input(k)
+            for step in range(self.lengths.max(initial=0)):
                 turn()
-                alive = (t < self.lengths)[:, None]
-                new = cell(k, inputs[t], *states)
-                states = tuple(np.where(alive, a, b) for a, b in zip(new, states, strict=True))
-                y[t, k] = np.where(alive, new[0], 0)
-            for final, state in zip(finals, states, strict=True):
-                final[k] = state
+                running = np.flatnonzero(step < self.lengths)
+                times = self.lengths[running] - 1 - step if backwards else step
+                new = cell(k, inputs[times, running], *(state[k, running] for state in finals))
+                for state, value in zip(finals, new, strict=True):
+                    state[k, running] = value
+                y[times, k, running] = new[0]
         if self.layout:
             return y.transpose(2, 0, 1, 3), *(final.swapaxes(0, 1) for final in finals)
         return y, *finals
+
+    def from_input(self, k: int) -> Array:
+        """What X adds to the gates of direction k: (time, batch, gates * hidden)."""
+        return np.asarray(self.x @ self.w[k].T + self.w_bias[k])
+
+    def from_state(self, k: int, h: Array) -> Array:
+        """What the states (batch, hidden) add to the gates of direction k."""
+        return np.asarray(h @ self.r[k].T + self.r_bias[k])
 
     def _initial(self, state: Array | None, shape: tuple[int, ...]) -> Array:
         if state is None:
@@ -152,10 +163,10 @@ def layer(
     x = x.swapaxes(0, 1) if layout else x
     count, hidden = len(orders[direction]), r.shape[-1]
     rows = gates * hidden
-    one_type(x, w, r, *(() if b is None else (b,)))
     if w.shape != (count, rows, x.shape[2]) or r.shape != (count, rows, hidden):
         raise ValueError(f"W {w.shape} and R {r.shape} do not fit X {x.shape}, {direction}")
     bias = np.zeros((count, 2 * rows), x.dtype) if b is None else b
+    one_type(x, bias)
     if bias.shape != (count, 2 * rows) or hidden_size not in (None, hidden):
         raise ValueError(f"B {bias.shape} or hidden_size {hidden_size} does not fit R {r.shape}")
     time, batch = x.shape[:2]
@@ -163,3 +174,33 @@ def layer(
     if lengths.shape != (batch,) or ((lengths < 0) | (lengths > time)).any():
         raise ValueError(f"sequence_lens {lengths.tolist()[:9]} for {batch} sequences up to {time}")
     return Layer(x, w, r, bias[:, :rows], bias[:, rows:], lengths, orders[direction], layout)
+
+
+def run_lstm(
+    cells: Layer,
+    functions: Sequence[Sequence[Activation]],
+    p: Array | None,
+    initial_h: Array | None,
+    initial_c: Array | None,
+    input_forget: int,
+) -> tuple[Array, ...]:
+    """All outputs and the final states of an LSTM. Raises ValueError for peepholes that do not fit.
+
+    ``p`` (directions, 3 * hidden) are the peepholes of the gates i, o and f.
+    """
+    shape = (len(cells.backwards), 3 * cells.r.shape[2])
+    peepholes = np.zeros(shape, cells.x.dtype) if p is None else p
+    one_type(cells.x, peepholes)
+    if peepholes.shape != shape:
+        raise ValueError(f"P has shape {peepholes.shape}, expected {shape}")
+
+    def cell(k: int, x: Array, h: Array, c: Array) -> tuple[Array, ...]:
+        f, g, out = functions[k]
+        xi, xo, xf, xc = np.split(x + cells.from_state(k, h), 4, axis=-1)
+        pi, po, pf = np.split(peepholes[k], 3)
+        i = f(xi + pi * c)
+        forget = 1 - i if input_forget else f(xf + pf * c)
+        new = forget * c + i * g(xc)
+        return f(xo + po * new) * out(new), new
+
+    return cells.run(cell, initial_h, initial_c)

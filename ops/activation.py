@@ -219,7 +219,7 @@ def prelu_1(x: Array, slope: Array, /) -> Array:
 
     Spec: PRelu-6.
     """
-    channels = slope.reshape(-1, *[1] * (x.ndim - 2)) if slope.size > 1 else slope.reshape(())
+    channels = slope.reshape(()) if slope.size == 1 else slope.reshape(-1, *[1] * (x.ndim - 2))
     return prelu(x, channels)
 
 

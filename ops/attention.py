@@ -105,7 +105,7 @@ def split_heads(x: Array, heads: int | None) -> Array:
         return x
     if x.ndim != 3 or not heads or x.shape[2] % heads:
         raise ValueError(f"a tensor of shape {x.shape} cannot be split into {heads} heads")
-    return x.reshape(*x.shape[:2], heads, -1).swapaxes(1, 2)
+    return x.reshape(*x.shape[:2], heads, x.shape[2] // heads).swapaxes(1, 2)
 
 
 def merge_heads(x: Array) -> Array:
@@ -202,12 +202,7 @@ def rotary_embedding(
     """
     heads = split_heads(x, num_heads)
     if position_ids is not None:
-        outside = (position_ids < 0) | (position_ids >= len(cos_cache))
-        if outside.any():
-            raise IndexError(
-                f"position {position_ids[outside][0]} is outside a cache of {len(cos_cache)}"
-            )
-        cos_cache, sin_cache = cos_cache[position_ids], sin_cache[position_ids]
+        cos_cache, sin_cache = rows_at(cos_cache, position_ids), rows_at(sin_cache, position_ids)
     batch, length = heads.shape[0], heads.shape[2]
     places = cos_cache.shape[:-1]
     if cos_cache.shape != sin_cache.shape or places not in ((batch, length), (1, length)):
@@ -218,6 +213,18 @@ def rotary_embedding(
         heads, cos_cache[:, None], sin_cache[:, None], rotary_embedding_dim, bool(interleaved)
     )
     return merge_heads(turned) if x.ndim == 3 else turned
+
+
+def rows_at(cache: Array, positions: Array) -> Array:
+    """The rows of a cache of cosines or sines. Raises IndexError for one that it does not have.
+
+    >>> rows_at(np.array([[5.0], [7.0]]), np.array([1]))
+    array([[7.]])
+    """
+    outside = positions[(positions < 0) | (positions >= len(cache))]
+    if outside.size:
+        raise IndexError(f"position {outside[0]} is outside a cache of {len(cache)}")
+    return cache[positions]
 
 
 def rotate_pairs(x: Array, cos: Array, sin: Array, size: int, interleaved: bool) -> Array:

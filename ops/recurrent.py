@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._checks import one_type
-from ._recurrence import layer
+from ._recurrence import layer, run_lstm
 from ._registry import op
 from ._typing import Array
 
@@ -53,6 +53,7 @@ def rnn(
 
     Spec: RNN-22.
     """
+    one_type(x, w, r)
     cells = layer(
         x, w, r, b, sequence_lens,
         gates=1, direction=direction, hidden_size=hidden_size, layout=layout,
@@ -63,7 +64,7 @@ def rnn(
 
     def cell(k: int, x: Array, h: Array) -> tuple[Array, ...]:
         (f,) = functions[k]
-        return (f(x + h @ cells.r[k].T + cells.r_bias[k]),)
+        return (f(x + cells.from_state(k, h)),)
 
     return Recurrent(*cells.run(cell, initial_h))
 
@@ -99,6 +100,7 @@ def gru(
 
     Spec: GRU-22; Cho et al. 2014.
     """
+    one_type(x, w, r)
     cells = layer(
         x, w, r, b, sequence_lens,
         gates=3, direction=direction, hidden_size=hidden_size, layout=layout,
@@ -160,6 +162,7 @@ def lstm(
 
     Spec: LSTM-22; Hochreiter and Schmidhuber 1997, Gers et al. 2002.
     """
+    one_type(x, w, r)
     cells = layer(
         x, w, r, b, sequence_lens,
         gates=4, direction=direction, hidden_size=hidden_size, layout=layout,
@@ -167,22 +170,7 @@ def lstm(
     functions = cells.activations(
         activations, ("Sigmoid", "Tanh", "Tanh"), activation_alpha, activation_beta, clip
     )
-    shape = (len(cells.backwards), 3 * cells.r.shape[2])
-    peepholes = np.zeros(shape, x.dtype) if p is None else p
-    one_type(x, peepholes)
-    if peepholes.shape != shape:
-        raise ValueError(f"P has shape {peepholes.shape}, expected {shape}")
-
-    def cell(k: int, x: Array, h: Array, c: Array) -> tuple[Array, ...]:
-        f, g, out = functions[k]
-        xi, xo, xf, xc = np.split(x + h @ cells.r[k].T + cells.r_bias[k], 4, axis=-1)
-        pi, po, pf = np.split(peepholes[k], 3)
-        i = f(xi + pi * c)
-        forget = 1 - i if input_forget else f(xf + pf * c)
-        new = forget * c + i * g(xc)
-        return f(xo + po * new) * out(new), new
-
-    return LSTM(*cells.run(cell, initial_h, initial_c))
+    return LSTM(*run_lstm(cells, functions, p, initial_h, initial_c, input_forget))
 
 
 @op("RNN", since=1, rounds=True)

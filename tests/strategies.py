@@ -126,3 +126,8 @@ def with_axis(
     shape = shapes(min_rank=1, min_side=min_side)
     x = draw(tensors(st.sampled_from(dtypes), shape, low=low, high=high))
     return x, draw(axes(x.ndim))
+
+
+def generators() -> Strategy[np.random.Generator]:
+    """NumPy's generators, for tensors whose single numbers do not matter."""
+    return st.integers(0, 999).map(np.random.default_rng)

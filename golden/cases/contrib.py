@@ -185,6 +185,13 @@ CASES["com.microsoft.MatMulNBits"] += [
         [some(1, 32), blocks(4), positive(2, 2), f32([7, 8.5], [0, 3])],
         _sizes,
     ),
+    Case(
+        "float_zero_points_level_4",
+        1,
+        [some(1, 32), blocks(4), positive(2, 2), f32([7, 8.5], [0, 3])],
+        {**_sizes, "accuracy_level": 4},
+        constant=(1, 2, 3),
+    ),
     Case("short_last_block", 1, [some(1, 20), blocks(4), positive(2, 2)], {**_sizes, "K": 20}),
     Case(
         "quantized_a",
@@ -219,10 +226,12 @@ CASES["com.microsoft.GatherBlockQuantized"] = [
 ]  # fmt: skip
 
 # 8 and 16 bits in, the same out.
-# The scales make no ties, which onnxruntime rounds after the zero point is added, not before.
 POINT, OTHER = [scalar(0.103), scalar(120, U8)], [scalar(0.047), scalar(7, U8)]
 RESULT = [scalar(0.211), scalar(100, U8)]
 SIGNED = [signed(2, 3), scalar(0.05), scalar(-3, S8)]
+# Results between two integers, the zero point being odd: it matters whether it is rounded in.
+UNIT, HALVES = [scalar(1), scalar(0, U8)], [scalar(2), scalar(1, U8)]
+TIES = [ints(U8, 1, 3, 5, 7), *UNIT]
 for _name in ("QLinearAdd", "QLinearMul"):
     CASES[f"com.microsoft.{_name}"] = [
         Case("uint8", 1, [octets(2, 3), *POINT, octets(2, 3, seed=1), *OTHER, *RESULT]),
@@ -231,6 +240,7 @@ for _name in ("QLinearAdd", "QLinearMul"):
             "int8", 1,
             [*SIGNED, signed(2, 3, seed=1), scalar(0.1), scalar(5, S8), scalar(0.2), scalar(0, S8)],
         ),
+        Case("ties", 1, [*TIES, ints(U8, 1, 2, 3, 4), *UNIT, *HALVES]),
     ]  # fmt: skip
 for _name, _attributes in (
     ("QLinearSigmoid", {}),
@@ -241,6 +251,7 @@ for _name, _attributes in (
         Case("uint8", 1, [octets(2, 3), *OTHER, scalar(1 / 256), scalar(0, U8)], _attributes),
         Case("int8", 1, [*SIGNED, scalar(0.01), scalar(-10, S8)], _attributes),
     ]
+CASES["com.microsoft.QLinearLeakyRelu"].append(Case("ties", 1, [*TIES, *HALVES]))
 CASES["com.microsoft.QLinearSoftmax"].append(
     Case(
         "opset12", 1, [octets(1, 2, 3), *OTHER, scalar(1 / 256), scalar(0, U8)],
@@ -249,18 +260,22 @@ CASES["com.microsoft.QLinearSoftmax"].append(
 )  # fmt: skip
 CASES["com.microsoft.QLinearConcat"] = [
     Case("uint8", 1, [*RESULT, octets(2, 1), *POINT, octets(2, 2, seed=1), *OTHER], {"axis": 1}),
+    Case("ties", 1, [*HALVES, *TIES], {"axis": 0}),
 ]
 CASES["com.microsoft.QLinearWhere"] = [
     Case(
         "uint8", 1,
         [bools([True, False, True]), octets(2, 3), *POINT, octets(2, 1, seed=1), *OTHER, *RESULT],
     ),
+    Case("ties", 1, [bools(True, False, True, False), *TIES, *TIES, *HALVES]),
 ]  # fmt: skip
 CASES["com.microsoft.QLinearGlobalAveragePool"] = [
     Case("channels_first", 1, [octets(1, 2, 2, 3), *POINT, *OTHER]),
     Case("channels_last", 1, [octets(1, 2, 3, 2), *POINT, *OTHER], {"channels_last": 1}),
+    Case("ties", 1, [ints(U8, [[1, 1], [3, 3], [5, 5]]), *UNIT, *HALVES]),
 ]
 CASES["com.microsoft.QLinearAveragePool"] = [
+    Case("ties", 1, [ints(U8, [[1, 1, 3, 5]]), *UNIT, *HALVES], {"kernel_shape": [2]}),
     Case(
         "padded", 1, [octets(1, 2, 4), *POINT, *OTHER],
         {"kernel_shape": [2], "strides": [2], "pads": [1, 1]},

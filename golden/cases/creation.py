@@ -120,7 +120,7 @@ CASES: dict[str, list[Case]] = {
     ],
     "Dropout": [
         Case("opset7", 7, [some(2, 3)], {"ratio": 0.3}),
-        Case("opset10", 10, [some(2, 3)], {}, (True, True)),
+        Case("opset10", 10, [some(2, 3)]),  # onnxruntime leaves the mask unfilled
         Case("opset12", 12, [some(2, 3)], {}, (True, True)),
         Case("ratio", 13, [some(3), scalar(0.9), scalar(False, "bool")], {}, (True, True)),
         Case("zero_ratio", 13, [some(3), scalar(0), scalar(True, "bool")], {}, (True, True)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .base import Array, Case, f32, ints, octets, some
 
 ALL = (True, True)
@@ -59,13 +61,25 @@ CASES["LSTM"] += [
     ),
     Case("last_only", 14, weights(4), SIZE, (False, True, False)),
 ]  # fmt: skip
+# Of equal lengths: onnxruntime scales a state with that of a sequence which has just ended.
 CASES["com.microsoft.DynamicQuantizeLSTM"] = [
     Case(
         "one_scale", 1,
         [
-            some(2, 2, 2), octets(1, 2, 8, seed=1), octets(1, 2, 8, seed=2), None, None, None, None,
-            None, f32(0.01), ints("uint8", 128), f32(0.01), ints("uint8", 120),
+            some(2, 2, 2), octets(1, 2, 8, seed=1), octets(1, 2, 8, seed=2), None,
+            ints("int32", 1, 1), None, None, None, f32(0.01), ints("uint8", 128), f32(0.01),
+            ints("uint8", 120),
         ],
         SIZE, (True,) * 3, constant=(1, 2),
+    ),
+    Case(
+        "all_inputs", 1,
+        [
+            some(2, 2, 2), octets(2, 2, 8, seed=1), octets(2, 2, 8, seed=2), weights(4, 2)[3],
+            ints("int32", 2, 2), some(2, 2, 2, seed=4), some(2, 2, 2, seed=5), some(2, 6, seed=6),
+            np.abs(some(2, 8, seed=7, scale=0.01)), np.full((2, 8), 128, np.uint8),
+            f32(0.01, 0.02), ints("uint8", 120, 130),
+        ],
+        {**SIZE, "direction": "bidirectional"}, (True,) * 3, constant=(1, 2),
     ),
 ]  # fmt: skip

@@ -34,12 +34,14 @@ from .quantized import (
     qattention,
     quantize_linear,
 )
+from .recurrent import dynamic_quantize_lstm
 
 __all__ = [
     "attention",
     "bias_gelu",
     "bias_split_gelu",
     "dequantize_linear",
+    "dynamic_quantize_lstm",
     "dynamic_quantize_matmul",
     "embed_layer_normalization",
     "fast_gelu",

@@ -46,7 +46,10 @@ def fast_gelu(x: Array, bias: Array | None = None, /) -> Array:
 
     Spec: com.microsoft.FastGelu-1.
     """
-    return activation.gelu(x if bias is None else x + bias, approximate="tanh")
+    if bias is not None:
+        same_type(x, bias)
+        x = x + bias
+    return activation.gelu(x, approximate="tanh")
 
 
 @op("QuickGelu", since=1, domain="com.microsoft", rounds=True)

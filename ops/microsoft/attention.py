@@ -60,10 +60,35 @@ def attention(
     """
     if past_present_share_buffer or past_sequence_length is not None:
         raise ValueError("a cache shared between past and present is not supported")
-    projected = input @ weights
-    if bias is not None:
-        projected = projected + bias
-    sizes = qkv_hidden_sizes or (weights.shape[1] // 3,) * 3
+    projected = input @ weights if bias is None else input @ weights + bias
+    return attend(
+        projected, qkv_hidden_sizes or (weights.shape[1] // 3,) * 3, mask_index, past,
+        attention_bias, do_rotary=bool(do_rotary), mask_filter_value=mask_filter_value,
+        num_heads=num_heads, rotary_embedding_dim=rotary_embedding_dim, scale=scale,
+        unidirectional=bool(unidirectional),
+    )  # fmt: skip
+
+
+def attend(
+    projected: Array,
+    sizes: tuple[int, ...],
+    mask: Array | None,
+    past: Array | None,
+    bias: Array | None = None,
+    *,
+    do_rotary: bool,
+    mask_filter_value: float | None,
+    num_heads: int,
+    rotary_embedding_dim: int | None = None,
+    scale: float | None,
+    unidirectional: bool,
+) -> Attention:
+    """Attention, given the projections of Q, K and V in a row, ``sizes`` wide.
+
+    >>> attend(np.float32([[[0, 0, 5]]]), (1, 1, 1), None, None, do_rotary=False,
+    ...        mask_filter_value=None, num_heads=1, scale=None, unidirectional=False).output
+    array([[[5.]]], dtype=float32)
+    """
     q, k, v = (
         split_heads(part, num_heads) for part in np.split(projected, np.cumsum(sizes)[:-1], axis=-1)
     )
@@ -72,9 +97,8 @@ def attention(
         q, k = (_rotated(x, before, rotary_embedding_dim or x.shape[-1]) for x in (q, k))
     if past is not None:
         k, v = np.concatenate([past[0], k], axis=2), np.concatenate([past[1], v], axis=2)
-    added = _score_bias(mask_index, q, k, mask_filter_value, bool(unidirectional))
-    scores = _scores(q, k, scale, attention_bias) + added
-    output = merge_heads(softmax(scores) @ v)
+    added = _score_bias(mask, q, k, before, mask_filter_value, unidirectional)
+    output = merge_heads(softmax(_scores(q, k, scale, bias) + added) @ v)
     # Values may be narrower than keys; then there is no tensor that holds both.
     return Attention(output, np.stack([k, v]) if k.shape == v.shape else np.zeros(0, k.dtype))
 
@@ -129,9 +153,11 @@ def multi_head_attention(
         split_heads(x if part is None or x.ndim == 4 else x + part, num_heads)
         for x, part in zip((q, k, v), parts, strict=True)
     )
+    before = 0
     if past_key is not None and past_value is not None:
+        before = past_key.shape[2]
         k, v = np.concatenate([past_key, k], axis=2), np.concatenate([past_value, v], axis=2)
-    added = _score_bias(key_padding_mask, q, k, mask_filter_value, bool(unidirectional))
+    added = _score_bias(key_padding_mask, q, k, before, mask_filter_value, bool(unidirectional))
     scores = _scores(q, k, scale, attention_bias) + added
     return MultiHeadAttention(merge_heads(softmax(scores) @ v), k, v, scores)
 
@@ -203,24 +229,20 @@ def _rotated(x: Array, past: int, size: int) -> Array:
 
 
 def _score_bias(
-    mask: Array | None, q: Array, k: Array, filter_value: float | None, unidirectional: bool
+    mask: Array | None, q: Array, k: Array, past: int, filter_value: float | None, causal: bool
 ) -> Array:
     """What masks add to the scores, broadcastable to (batch, heads, queries, keys)."""
-    batch, queries, keys = len(q), q.shape[2], k.shape[2]
-    value = MASKED if filter_value is None else filter_value
+    row, column = past + np.arange(q.shape[2])[:, None], np.arange(k.shape[2])
     bias = np.zeros((1, 1, 1, 1), q.dtype)
     if mask is not None:
-        kept = _kept(mask, batch, queries, keys)
-        bias = np.where(kept, bias, q.dtype.type(value))
-    if unidirectional:
-        future = np.arange(keys) > np.arange(queries)[:, None] + keys - queries
-        bias = np.where(future, q.dtype.type(-np.inf), bias)
-    return bias
+        kept = _kept(mask, len(q), row, column)
+        bias = np.where(kept, bias, q.dtype.type(MASKED if filter_value is None else filter_value))
+    return np.where(column > row, q.dtype.type(-np.inf), bias) if causal else bias
 
 
-def _kept(mask: Array, batch: int, queries: int, keys: int) -> Array:
-    """Where a mask in any of its forms lets attention through."""
-    column = np.arange(keys)
+def _kept(mask: Array, batch: int, row: Array, column: Array) -> Array:
+    """Where a mask in any of its forms lets attention through; queries lie behind the past."""
+    queries, keys = len(row), len(column)
     if mask.ndim == 1 and len(mask) == 2 * batch:
         ends, starts = mask[:batch, None, None, None], mask[batch:, None, None, None]
         return (column >= starts) & (column < ends)
@@ -231,7 +253,7 @@ def _kept(mask: Array, batch: int, queries: int, keys: int) -> Array:
     if mask.ndim == 3 and mask.shape == (batch, queries, keys):
         return np.asarray(mask[:, None] > 0)
     if mask.ndim == 4:
-        return np.asarray(mask[:, :, keys - queries : keys, :keys] > 0)
+        return np.asarray(mask[:, :, row, column] > 0)
     raise ValueError(
         f"a mask of shape {mask.shape} does not fit {batch} texts, {queries} queries, {keys} keys"
     )

@@ -43,7 +43,8 @@ def matmul_nbits(
 
     ``b`` is uint8 (N, blocks, bytes), low bits first; ``scales`` has N * blocks numbers;
     ``zero_points`` are packed like b, or floats, and 2**(bits - 1) if missing. With
-    ``accuracy_level=4`` A is quantized to 8 bits as well, block by block. ``g_idx`` is not used.
+    ``accuracy_level=4`` A is quantized to 8 bits as well, block by block, unless the zero points
+    are floats, with which integers would gain nothing. ``g_idx`` is not used.
 
     >>> b, scales = np.uint8([[[0x98]]]), np.float32([2.0])
     >>> matmul_nbits(np.float32([[3.0, 5.0]]), b, scales, K=2, N=1, block_size=16)
@@ -57,7 +58,8 @@ def matmul_nbits(
     codes = unpack_bits(b.reshape(N, blocks, -1), bits)[..., :block_size].astype(np.float32)
     levels = codes - _zero_points(zero_points, N, blocks, bits)
     weight = levels * scales.reshape(N, blocks, 1).astype(np.float32)
-    if accuracy_level == 4:
+    whole = zero_points is None or zero_points.dtype == np.uint8
+    if accuracy_level == 4 and whole:
         y = _quantized_product(a, levels, scales.reshape(N, blocks).astype(np.float32))
     else:
         y = a @ weight.reshape(N, -1)[:, :K].T.astype(a.dtype)

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._registry import op
 from .._typing import Array
-from ..attention import merge_heads, rotate_pairs, split_heads
+from ..attention import merge_heads, rotate_pairs, rows_at, split_heads
 from .normalization import simplified_layer_normalization
 
 
@@ -132,9 +132,7 @@ def _normalised(x: Array, weight: Array, epsilon: float) -> Array:
 
 
 def _turned(x: Array, cos: Array, sin: Array, positions: Array, interleaved: bool) -> Array:
-    if positions.max(initial=0) >= len(cos) or positions.min(initial=0) < 0:
-        raise IndexError(f"position {positions.max()} is outside a cache of {len(cos)}")
-    cos, sin = cos[positions][:, None], sin[positions][:, None]
+    cos, sin = (rows_at(cache, positions)[:, None] for cache in (cos, sin))
     return rotate_pairs(x, cos, sin, 2 * cos.shape[-1], interleaved)
 
 

@@ -7,8 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import normalization
+from .._checks import axis_in
 from .._registry import op
 from .._typing import Array, dtype_of
+from ..reduction import mean_over
 
 
 class SkipLayerNormalization(NamedTuple):
@@ -85,8 +87,8 @@ def simplified_layer_normalization(
 
     Spec: onnxruntime, SimplifiedLayerNormalization-1; Zhang and Sennrich 2019.
     """
-    axes = tuple(range(axis % x.ndim, x.ndim))
-    inv_std_var = 1 / np.sqrt(np.square(x).mean(axis=axes, keepdims=True) + epsilon)
+    axes = tuple(range(axis_in(axis, x.ndim), x.ndim))
+    inv_std_var = 1 / np.sqrt(mean_over(np.square(x), axes) + epsilon)
     y = x * inv_std_var * scale
     return SimplifiedLayerNormalization(y, inv_std_var.astype(dtype_of(stash_type), copy=False))
 

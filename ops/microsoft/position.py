@@ -10,7 +10,7 @@ from .. import activation
 from .._checks import scalar_int
 from .._registry import op
 from .._typing import Array
-from ..attention import merge_heads, rotate_pairs, split_heads
+from ..attention import merge_heads, rotate_pairs, rows_at, split_heads
 from .packing import restore_padding
 
 
@@ -47,9 +47,7 @@ def rotary_embedding(
     x = split_heads(input, heads)
     if position_ids.size == 1:
         position_ids = position_ids.reshape(1, 1) + np.arange(x.shape[2])
-    if position_ids.min(initial=0) < 0 or position_ids.max(initial=0) >= len(cos_cache):
-        raise IndexError(f"position {position_ids.max()} is outside a cache of {len(cos_cache)}")
-    cos, sin = cos_cache[position_ids][:, None], sin_cache[position_ids][:, None]
+    cos, sin = (rows_at(cache, position_ids)[:, None] for cache in (cos_cache, sin_cache))
     turned = rotate_pairs(x, cos, sin, size, bool(interleaved))
     return merge_heads(turned) if input.ndim == 3 else turned
 

@@ -8,7 +8,7 @@ from .. import quantization
 from .._registry import op
 from .._typing import Array
 from ..integer import aligned, exact_matmul, matmul_integer, to_int32
-from .attention import Attention, attention
+from .attention import Attention, attend
 
 
 @op("MatMulIntegerToFloat", since=1, domain="com.microsoft")
@@ -86,14 +86,15 @@ def qattention(
 
     Spec: com.microsoft.QAttention-1.
     """
+    if past_present_share_buffer:
+        raise ValueError("a cache shared between past and present is not supported")
     projected = matmul_integer_to_float(
         input, weight, input_scale, weight_scale, input_zero_point, weight_zero_point, bias
     )
-    return attention(
-        projected, np.eye(weight.shape[1], dtype=projected.dtype), None, mask_index, past,
-        do_rotary=do_rotary, mask_filter_value=mask_filter_value, num_heads=num_heads,
-        past_present_share_buffer=past_present_share_buffer, scale=scale,
-        unidirectional=unidirectional,
+    return attend(
+        projected, (weight.shape[1] // 3,) * 3, mask_index, past, do_rotary=bool(do_rotary),
+        mask_filter_value=mask_filter_value, num_heads=num_heads, scale=scale,
+        unidirectional=bool(unidirectional),
     )  # fmt: skip
 
 

@@ -42,7 +42,8 @@ UNARY_FLOAT = """
 """.split()
 UNARY_NUMBER = "Abs-6 Clip-6 Neg-6 NonZero-9 Relu-6 Shrink-9 Sign-9".split()
 UNARY_ANY = """
-    Dropout-7 Dropout-10 Dropout-12 EyeLike-9 Flatten-1 Identity-1 RandomNormalLike-1 RandomUniformLike-1
+    Dropout-7 Dropout-10 Dropout-12 EyeLike-9 Flatten-1 Identity-1 RandomNormalLike-1
+    RandomUniformLike-1
     Shape-1 Size-1 Squeeze-1 Squeeze-13 Transpose-1 Trilu-14 Unique-11 Optional-15
     OptionalHasElement-15 OptionalGetElement-15
 """.split()

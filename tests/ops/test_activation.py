@@ -34,13 +34,13 @@ from embedx.ops import (
 )
 from tests.assertions import assert_close, assert_equal
 from tests.oracles import elementwise
-from tests.strategies import FLOATS, NUMBERS, SIGNED, DType, operands, tensors
+from tests.strategies import FLOATS, NUMBERS, SIGNED, DType, Shape, operands, shapes, tensors
 
 Scalar = Callable[..., float]
 
 
 def logistic(x: float) -> float:
-    return 1 / (1 + math.exp(-x))
+    return 1 / (1 + math.exp(min(-x, 700)))
 
 
 def exponential(x: float, alpha: float = 1.0) -> float:
@@ -48,11 +48,11 @@ def exponential(x: float, alpha: float = 1.0) -> float:
 
 
 def normal_gate(x: float) -> float:
-    return x * (1 + math.erf(x / math.sqrt(2))) / 2
+    return x * math.erfc(-x / math.sqrt(2)) / 2
 
 
 def tanh_gate(x: float) -> float:
-    return x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2
+    return x * logistic(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
 
 
 def towards_zero(x: float) -> float:
@@ -91,8 +91,14 @@ def test_activations_are_their_formulas(
     op: Callable[..., Array], attributes: dict[str, Any], formula: Scalar, data: st.DataObject
 ) -> None:
     x = data.draw(st.sampled_from(FLOATS).flatmap(lambda d: tensors(d, low=-30, high=30)))
-    floor = 32 if op is gelu else 2  # x * (1 + erf(x)) cancels where x is far below 0
-    assert_close(op(x, **attributes), elementwise(formula, x), x.dtype, ulps=4, floor=floor)
+    assert_close(op(x, **attributes), elementwise(formula, x), x.dtype, ulps=4, floor=2)
+
+
+def test_gelu_keeps_its_digits_far_below_zero() -> None:
+    x = np.linspace(-10, -1, 200, dtype=np.float32)  # 1 + erf and 1 + tanh would be 0 from -6 on
+    assert_close(gelu(x), elementwise(normal_gate, x), x.dtype)
+    exact = elementwise(tanh_gate, x)
+    assert_close(gelu(x, approximate="tanh"), exact, x.dtype, ulps=200)  # exp multiplies an ulp
 
 
 LIMITS: list[tuple[Callable[..., Array], float, float]] = [
@@ -185,6 +191,17 @@ def test_prelu_does_not_broadcast_its_input() -> None:
 def test_prelu_refuses_mixed_types() -> None:
     with pytest.raises(TypeError, match="float32, float64"):
         prelu(np.ones(1, np.float32), np.ones(1))
+
+
+@given(shapes(min_rank=2), st.data())
+def test_prelu_of_old_scales_each_channel(shape: Shape, data: st.DataObject) -> None:
+    x = data.draw(tensors(np.dtype(np.float64), shape, low=-8, high=8))
+    count = data.draw(st.sampled_from([1, shape[1]]))
+    slope = data.draw(tensors(np.dtype(np.float64), (count,), low=-8, high=8))
+    found = prelu_1(x, slope)
+    for channel in range(shape[1]):
+        s, part = float(slope[channel % count]), x[:, channel]
+        assert_equal(found[:, channel], elementwise(lambda v, s=s: s * v if v < 0 else v, part))
 
 
 def test_prelu_had_one_slope_a_channel() -> None:

@@ -79,7 +79,8 @@ def test_batch_normalization_trains(x: Array, data: st.DataObject) -> None:
     exact = standardised(x, axes, 0.5) * along(scale, x) + along(b, x)
     assert_close(found.y, exact, F32, floor=64)
     assert_close(found.running_mean, 0.75 * mean + 0.25 * x.mean(axis=axes, dtype=float), F32)
-    assert_close(found.running_var, 0.75 * var + 0.25 * x.var(axis=axes, dtype=float), F32)
+    trained = 0.75 * var + 0.25 * x.var(axis=axes, dtype=float)
+    assert_close(found.running_var, trained, F32, floor=16)
     assert_equal(batch_normalization_1(x, scale, b, mean, var, epsilon=0.5), found.y)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,15 @@ def test_if_runs_one_branch(shape: Shape) -> None:
     found = if_(np.full(shape, True), then_branch=one, else_branch=two)
     assert (int(found[0]), found[1]) == (1, [])
     assert if_(np.full(shape, False), then_branch=two, else_branch=one)[1] == []
+
+
+@given(st.booleans(), shapes())
+def test_if_gives_what_the_branch_gives(cond: bool, shape: Shape) -> None:
+    ones, zeros = np.ones(shape), np.zeros(shape)
+    found = if_(
+        np.array(cond), then_branch=Body(lambda: (ones,)), else_branch=Body(lambda: (zeros,))
+    )
+    assert found[0] is (ones if cond else zeros)
 
 
 @pytest.mark.parametrize("cond", [np.array(1), np.array([True, True]), np.zeros(0, bool)])
@@ -162,6 +172,21 @@ def test_scan_refuses() -> None:
         scan(np.array([0]), np.arange(2), body=running, num_scan_inputs=1, scan_input_axes=(1,))
     with pytest.raises(ValueError, match="axis 2 does not exist"):
         scan(np.array([0]), np.arange(2), body=running, num_scan_inputs=1, scan_output_axes=(2,))
+
+
+@given(st.lists(st.lists(st.integers(-9, 9), min_size=1, max_size=3), min_size=1, max_size=3),
+       st.integers(0, 1))  # fmt: skip
+def test_scan_8_adds_up_rows_of_any_length(rows: list[list[int]], backwards: int) -> None:
+    longest = max(map(len, rows))
+    x = np.array([row + [99] * (longest - len(row)) for row in rows])[..., None]
+    lengths, start = np.array([len(row) for row in rows]), np.zeros((len(rows), 1), int)
+    state, sums = scan_8(
+        lengths, start, x, body=running, num_scan_inputs=1, directions=(backwards,)
+    )
+    for row, total, part in zip(rows, state, sums, strict=True):
+        walked = [*accumulate(row[::-1] if backwards else row)]
+        assert total.tolist() == walked[-1:]
+        assert part.ravel().tolist() == walked + [0] * (longest - len(row))
 
 
 def test_scan_8_runs_each_entry_of_a_batch() -> None:

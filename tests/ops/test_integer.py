@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from embedx.ops import Array, conv, conv_integer, matmul_integer, qlinear_conv, qlinear_matmul
 from tests.assertions import assert_equal
+from tests.oracles import elementwise
 from tests.strategies import DType, Shape, tensors
 
 BYTES: list[DType] = [np.dtype(np.uint8), np.dtype(np.int8)]
@@ -76,6 +77,28 @@ def test_long_sums_are_exact_and_wrap_only_beyond_32_bits() -> None:
     exact = 33_100 * 255 * 255  # beyond 2 ** 24, where float32 would round, and 2 ** 31
     assert_equal(matmul_integer(a, b), np.array([[exact - 2**32]], np.int32))
     assert_equal(matmul_integer(a[:, :30_001], b[:30_001]), np.array([[30_001 * 65025]], np.int32))
+
+
+@pytest.mark.parametrize("inner", [384, 1536, 4096])
+@pytest.mark.parametrize("right", BYTES, ids=str)
+@pytest.mark.parametrize("left", BYTES, ids=str)
+def test_extreme_values_give_what_python_integers_give(
+    left: DType, right: DType, inner: int
+) -> None:
+    rng = np.random.default_rng(inner)
+    of_a, of_b = (np.array([np.iinfo(d).min, np.iinfo(d).max], d) for d in (left, right))
+    a, b = of_a[rng.integers(0, 2, (4, inner))], of_b[rng.integers(0, 2, (inner, 4))]
+    a[:2], b[:, :2] = of_a[:, None], of_b  # rows and columns of one extreme only
+    exact = exact_product(a.astype(int), b.astype(int))
+    assert_equal(matmul_integer(a, b), exact.astype(np.int32))
+    assert_equal(conv_integer(b[None], a[..., None])[0], exact.astype(np.int32))
+    step = np.array(2**20, np.float32)
+    zeros = [np.zeros((), d) for d in (left, right, np.int8)]
+    wanted = elementwise(lambda v: saturated(v, Fraction(1, 2**20), 0, BYTES[1]), exact)
+    found = qlinear_matmul(a, ONE, zeros[0], b, ONE, zeros[1], step, zeros[2])
+    assert_equal(found, wanted.astype(np.int8))
+    found = qlinear_conv(b[None], ONE, zeros[1], a[..., None], ONE, zeros[0], step, zeros[2])
+    assert_equal(found[0], wanted.astype(np.int8))
 
 
 def test_a_zero_point_of_a_is_one_a_row_even_if_the_matrix_is_square() -> None:

@@ -135,6 +135,16 @@ def test_label_encoder_looks_up(kind: str, result: str) -> None:
     assert_equal(found, words if dtype == object else expected.astype(dtype))
 
 
+@given(
+    st.dictionaries(st.integers(-3, 3), st.text("ab"), min_size=1),
+    tensors(np.dtype(np.int64), low=-4, high=4),
+)
+def test_label_encoder_is_a_dictionary(labels: dict[int, str], x: Array) -> None:
+    keys, values = tuple(labels), tuple(labels.values())
+    found = label_encoder(x, keys_int64s=keys, values_strings=values, default_string="?")
+    assert_equal(found, elementwise(lambda key: labels.get(key, "?"), x, dtype=object))
+
+
 @pytest.mark.parametrize(
     ("result", "default"),
     [("values_floats", -0.0), ("values_int64s", -1), ("values_strings", "_Unused")],

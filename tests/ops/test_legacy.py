@@ -14,7 +14,7 @@ import embedx.ops as ops
 from embedx.ops import Array, dropout_1, gemm, gemm_1
 from tests.assertions import assert_equal
 from tests.ops.windows import whole
-from tests.strategies import shapes
+from tests.strategies import Shape, shapes
 
 NUMBERS: list[tuple[Any, Any]] = [
     (ops.add_1, ops.add),
@@ -123,6 +123,16 @@ def test_gemm(data: st.DataObject, left: bool, right: bool) -> None:
         assert_equal(gemm_1(*inputs, c, broadcast=1, **flags), expected)
         with pytest.raises(ValueError, match="without broadcast"):
             gemm_1(*inputs, c, **flags)
+
+
+@given(shapes(), st.sampled_from([0.25, 0.5]))
+def test_dropout_masks_in_the_type_of_its_data(shape: Shape, ratio: float) -> None:
+    x = np.ones(shape, np.float32)
+    for is_test in (0, 1):
+        y, mask = dropout_1(x, is_test=is_test, ratio=ratio)
+        assert (y.dtype, mask.dtype, mask.shape) == (x.dtype, x.dtype, shape)
+        assert set(mask.ravel().tolist()) <= {1.0, float(is_test)}
+        np.testing.assert_allclose(y, mask if is_test else mask / (1 - ratio))
 
 
 def test_dropout() -> None:

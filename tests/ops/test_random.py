@@ -89,6 +89,20 @@ def test_multinomial_draws_in_proportion() -> None:
     assert multinomial(weights, dtype=7).dtype == np.int64
 
 
+@given(
+    st.lists(st.lists(st.sampled_from([-np.inf, 0.0, 30.0]), min_size=3, max_size=3), max_size=3),
+    st.integers(1, 5),
+)
+def test_multinomial_draws_possible_classes(rows: list[list[float]], count: int) -> None:
+    x = np.array([[*row, 0.0] for row in rows], np.float32).reshape(-1, 4)
+    y = multinomial(x, sample_size=count, seed=1.0)
+    assert (y.shape, y.dtype.name) == ((len(rows), count), "int32")
+    for row, drawn in zip(x, y, strict=True):
+        likely = np.flatnonzero(row == row.max())  # exp(30) of one in all others
+        assert set(drawn) <= set(likely)
+    assert_equal(multinomial(x, sample_size=count, seed=1.0), y)
+
+
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_multinomial_never_draws_the_impossible(dtype: DType) -> None:
     x = np.array([[-np.inf, 0, -np.inf]]).astype(dtype)

@@ -11,6 +11,7 @@ from embedx.ops import (
     Array,
     Budget,
     OverBudgetError,
+    Value,
     concat_from_sequence,
     optional,
     optional_get_element,
@@ -180,6 +181,14 @@ def test_concatenations_are_held_to_the_budget(new_axis: int) -> None:
 # -- SequenceMap ----------------------------------------------------------------------------------
 
 
+@given(st.lists(st.integers(-9, 9), max_size=4), st.integers(-9, 9))
+def test_sequence_map_is_a_comprehension(items: list[int], added: int) -> None:
+    body = Body(lambda x, y: (x * x, x + y), None, None)
+    squares, sums = sequence_map([np.array(v) for v in items], np.array(added), body=body)
+    assert [int(v) for v in squares] == [v * v for v in items]
+    assert [int(v) for v in sums] == [v + added for v in items]
+
+
 def test_sequence_map_runs_sequences_side_by_side() -> None:
     body = Body(lambda x, y, z: (x + y, x * z), None, None)
     sums, products = sequence_map([A, B], [C, A], np.array([10]), body=body)
@@ -198,6 +207,15 @@ def test_sequence_map_refuses_sequences_of_different_lengths(other: list[Array])
 
 
 # -- optionals ------------------------------------------------------------------------------------
+
+
+@given(st.none() | tensors(st.sampled_from(ANYTHING)) | st.lists(tensors(STRING), max_size=2))
+def test_optionals_hold_what_they_are_given(value: Value) -> None:
+    held = optional(value)
+    assert held is value
+    assert_equal(optional_has_element(held), np.array(value is not None))
+    if value is not None:
+        assert optional_get_element(held) is value
 
 
 def test_optionals_hold_a_tensor_or_a_sequence_or_nothing() -> None:
