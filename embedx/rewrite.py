@@ -188,7 +188,8 @@ def _definitions(graph: Graph, outer: Set[str]) -> dict[str, int | None]:
 
 
 def drop_dead(graph: Graph) -> Graph:
-    """Without the nodes and initializers on which no output depends. Inputs stay."""
+    """Without the nodes and initializers on which no output depends. Inputs and defaults stay."""
+    defaults = {v.name for v in graph.inputs}
     needed = {v.name for v in graph.outputs}
     kept: list[Node] = []
     for node in reversed(graph.nodes):
@@ -198,7 +199,7 @@ def drop_dead(graph: Graph) -> Graph:
     return replace(
         graph,
         nodes=tuple(reversed(kept)),
-        initializers={k: v for k, v in graph.initializers.items() if k in needed},
+        initializers={k: v for k, v in graph.initializers.items() if k in needed | defaults},
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from embedx.engine import Engine
@@ -182,3 +183,9 @@ def test_plans_drop_each_value_once() -> None:
     dead = [slot for step in plan.steps for slot in step.dead]
     assert len(dead) == len(set(dead))
     assert not set(dead) & {*plan.output_slots, 0}
+
+
+def test_an_input_that_nothing_reads_keeps_its_default() -> None:
+    proto = model("g (float[3] x, float[3] w) => (float[3] z) { z = Neg(x) }")
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(ONES, "w"))
+    np.testing.assert_array_equal(Engine(proto).run([ONES])[0], -ONES)
