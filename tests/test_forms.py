@@ -1,0 +1,122 @@
+"""One model stored in several forms, run in several ways: the embeddings are the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import helper, numpy_helper
+
+from embedx import load
+from embedx.embedder import Embedder
+from embedx.engine import Engine
+from embedx.kernels import storage
+from tests.tiny import bert, deployment
+
+WORDS = "the a cat dog sat on mat and ran far away from red blue big".split()
+SEQUENCES = st.lists(st.sampled_from(WORDS), min_size=1, max_size=20)
+TEXTS = st.lists(SEQUENCES.map(" ".join), min_size=1, max_size=6)
+
+
+def pruned(seed: int = 0) -> onnx.ModelProto:
+    """The tiny model with 95 % zeros in each matrix that is a product's right operand."""
+    proto = bert()
+    generator = np.random.default_rng(seed)
+    products = {node.input[1] for node in proto.graph.node if node.op_type == "MatMul"}
+    for tensor in proto.graph.initializer:
+        if tensor.name in products:
+            weight = numpy_helper.to_array(tensor).copy()
+            weight[generator.random(weight.shape) < 0.95] = 0
+            tensor.CopyFrom(numpy_helper.from_array(weight, tensor.name))
+    return proto
+
+
+def as_sparse_initializers(proto: onnx.ModelProto, *, linear: bool) -> onnx.ModelProto:
+    """The same model with these matrices in COO form."""
+    kept, sparse = [], []
+    for tensor in proto.graph.initializer:
+        weight = numpy_helper.to_array(tensor)
+        if weight.ndim != 2 or np.mean(weight == 0) < 0.9:
+            kept.append(tensor)
+            continue
+        places = np.flatnonzero(weight) if linear else np.argwhere(weight)
+        values = numpy_helper.from_array(weight[weight != 0], tensor.name)
+        indices = numpy_helper.from_array(places.astype(np.int64), f"{tensor.name}_indices")
+        sparse.append(helper.make_sparse_tensor(values, indices, weight.shape))
+    assert sparse
+    del proto.graph.initializer[:]
+    proto.graph.initializer.extend(kept)
+    proto.graph.sparse_initializer.extend(sparse)
+    return proto
+
+
+@pytest.fixture(params=[False, True], ids=["dense", "csr"])
+def forced(request: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Costs that make one of the forms the faster one, whatever the machine."""
+    costs = (1e-12, 1.0, 1.0) if not request.param else (1.0, 1e-12, 1e-12)
+    monkeypatch.setattr(storage, "_costs", lambda: costs)
+    return "csr" if request.param else "dense"
+
+
+def test_zeros_are_the_same_however_they_are_stored(forced: str) -> None:
+    plain = Engine(pruned(), optimize=False)
+    feeds = plain.generate_random_inputs(3, 9)
+    (expected,) = plain.run(feeds)
+    models = [
+        pruned(),
+        as_sparse_initializers(pruned(), linear=True),
+        as_sparse_initializers(pruned(), linear=False),
+    ]
+    for proto in models:
+        engine = Engine(proto)
+        assert f", {forced}: " in " ".join(step.note for step in engine.plan.steps)
+        np.testing.assert_allclose(engine.run(feeds)[0], expected, atol=2e-6)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return deployment(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def native(folder: Path) -> list[Embedder]:
+    return [load(folder, num_cores=n) for n in (1, 2)]
+
+
+@pytest.fixture(scope="module")
+def exact(folder: Path) -> list[Embedder]:
+    return [load(folder, num_cores=n, precision="exact") for n in (1, 2)]
+
+
+@given(TEXTS, st.integers(1, 4))
+def test_neighbours_and_threads_do_not_matter(
+    native: list[Embedder], texts: list[str], batch_size: int
+) -> None:
+    alone = np.array([native[0].encode(text) for text in texts])
+    for model in native:
+        together = model.encode(texts, batch_size=batch_size)
+        np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
+@given(TEXTS, st.integers(1, 4))
+def test_in_exact_precision_not_a_bit_depends_on_them(
+    exact: list[Embedder], texts: list[str], batch_size: int
+) -> None:
+    alone = np.array([exact[0].encode(text) for text in texts])
+    for model in exact:
+        np.testing.assert_array_equal(model.encode(texts, batch_size=batch_size), alone)
+
+
+@given(SEQUENCES, st.integers(0, 7))
+def test_padding_does_not_matter(exact: list[Embedder], words: list[str], padding: int) -> None:
+    model = exact[0].text_model
+    (tokens,) = exact[0].tokenize([" ".join(words)])
+    count = len(tokens.ids)
+    ((_, short),) = model.embed([tokens], 1)
+    ((_, padded),) = model.embed([tokens], 1, pad_to=[count + padding])
+    np.testing.assert_array_equal(padded[:, :count], short)
