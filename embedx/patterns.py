@@ -129,6 +129,8 @@ class Match:
         return replace(self, nodes=self.nodes | nodes)
 
 
+_DEEPEST = 8
+"""Nodes on top of each other in a sum or a product; no formula needs more."""
 _Parts: TypeAlias = tuple[float, list[tuple[str, float]], frozenset[int]]
 
 
@@ -179,7 +181,7 @@ class Patterns:
             yield from self._match_call(formula, edge, found)
         elif isinstance(formula, _Combination):
             unfold = self._factors if isinstance(formula, Product) else self._terms
-            number, parts, nodes = unfold(edge, 1.0, root=True)
+            number, parts, nodes = unfold(edge, 1.0)
             if nodes and len(parts) == len(formula.parts):
                 yield from self._match_parts(formula, number, parts, found._over(nodes))
 
@@ -216,9 +218,9 @@ class Patterns:
                     matches = self._each(matches, inner, edge)
                 yield from matches
 
-    def _factors(self, edge: str, power: float, *, root: bool = False) -> _Parts:
+    def _factors(self, edge: str, power: float, depth: int = 0) -> _Parts:
         """The number, the factors with their powers, and the nodes of a product to a power."""
-        number, node = self.number(edge), self._inner(edge, root)
+        number, node = self.number(edge), self._inner(edge, depth)
         if number is not None and (number > 0 or power in (1, -1)) and number:
             return number**power, [], frozenset()
         exponents: tuple[float, ...] = ()
@@ -233,15 +235,15 @@ class Patterns:
             return 1.0, [(edge, power)], frozenset()
         total, powers, nodes = 1.0, Counter[str](), frozenset((self.places[edge],))
         for name, exponent in zip(inputs, exponents, strict=False):
-            factor, parts, inner = self._factors(name, power * exponent)
+            factor, parts, inner = self._factors(name, power * exponent, depth + 1)
             total, nodes = total * factor, nodes | inner
             for part, p in parts:
                 powers[part] += p  # type: ignore[assignment]
         return total, list(powers.items()), nodes
 
-    def _terms(self, edge: str, sign: float, *, root: bool = False) -> _Parts:
+    def _terms(self, edge: str, sign: float, depth: int = 0) -> _Parts:
         """The number, the terms with their signs, and the nodes of a sum."""
-        number, node = self.number(edge), self._inner(edge, root)
+        number, node = self.number(edge), self._inner(edge, depth)
         if number is not None:
             return sign * number, [], frozenset()
         signs = {"Add": (1, 1), "Sub": (1, -1), "Neg": (-1,)}.get(node.op_type if node else "", ())
@@ -249,15 +251,15 @@ class Patterns:
             return 0.0, [(edge, sign)], frozenset()
         total, terms, nodes = 0.0, list[tuple[str, float]](), frozenset((self.places[edge],))
         for name, own in zip(node.inputs, signs, strict=True):
-            term, parts, inner = self._terms(name, sign * own)
+            term, parts, inner = self._terms(name, sign * own, depth + 1)
             total, nodes = total + term, nodes | inner
             terms += parts
         return total, terms, nodes
 
-    def _inner(self, edge: str, root: bool) -> Node | None:
+    def _inner(self, edge: str, depth: int) -> Node | None:
         """The node behind the edge, unless something else needs the edge as well."""
         shared = self._uses[edge] > 1 or edge in self._outputs
-        if edge not in self.places or (shared and not root):
+        if edge not in self.places or (shared and depth > 0) or depth > _DEEPEST:
             return None
         node = self.graph.nodes[self.places[edge]]
         return node if node.domain == "" else None
