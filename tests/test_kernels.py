@@ -202,6 +202,23 @@ def test_quantization_is_the_same_to_the_bit(
             np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize(
+    ("formula", "attributes"),
+    [(ops.microsoft.qlinear_sigmoid, {}), (ops.microsoft.qlinear_leaky_relu, {"alpha": 0.1})],
+)
+@given(st.integers(0, 2**32), st.booleans(), st.floats(2**-10, 1, width=32))
+def test_tables(formula: Any, attributes: Any, seed: int, signed: bool, scale: float) -> None:
+    generator = np.random.default_rng(seed)
+    kinds = np.int8 if signed else np.uint8
+    x = generator.integers(0, 256, (3, 500)).astype(np.uint8).view(kinds).T
+    steps = [np.asarray(v, np.float32) for v in (scale, 1 / 256)]
+    zeros = generator.integers(0, 256, 2).astype(np.uint8).view(kinds)
+    given = (x, steps[0], zeros[:1], steps[1], zeros[1:])
+    np.testing.assert_array_equal(
+        kernel(formula)(*given, **attributes), formula(*given, **attributes)
+    )
+
+
 @pytest.mark.parametrize("product", [whole_product, panel_product, sparse_product, dense_product])
 @given(st.integers(1, 300), st.integers(1, 200), st.integers(1, 90), st.integers(0, 2**32))
 def test_products(product: Any, columns: int, inner: int, rows: int, seed: int) -> None:
@@ -351,6 +368,7 @@ def test_every_kernel_is_tested_here() -> None:
         ops.microsoft.gelu, ops.microsoft.bias_gelu, ops.microsoft.fast_gelu,
         ops.microsoft.quick_gelu, ops.microsoft.simplified_layer_normalization,
         ops.microsoft.skip_layer_normalization, ops.microsoft.skip_simplified_layer_normalization,
+        ops.microsoft.qlinear_sigmoid, ops.microsoft.qlinear_leaky_relu,
         ops.microsoft.matmul_integer_to_float, ops.microsoft.dynamic_quantize_matmul,
     }  # fmt: skip
     assert set(REPLACING) == {getattr(f, "__wrapped__", f) for f in tested}

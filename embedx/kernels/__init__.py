@@ -11,6 +11,7 @@ from embedx.kernels import (  # each registers its kernels
     normalization,
     products,
     quantization,
+    tables,
 )
 from embedx.kernels._table import FUSED, REPLACING, Constants, Kernel, Prepared
 
@@ -26,4 +27,5 @@ __all__ = [
     "normalization",
     "products",
     "quantization",
+    "tables",
 ]
