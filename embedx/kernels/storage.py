@@ -29,8 +29,8 @@ _PANEL = 64
 """Columns of a panel."""
 _SMALL = 10**6
 """Multiplications in a product that BLAS takes for a small one."""
-_CACHED = 2**16
-"""Elements of a block that is turned round."""
+_CACHED = 2**18
+"""Elements that both operands have in a block of rows."""
 _PADDING = 16
 """Extra columns of such a block: with a power of two, its rows would meet in few cache lines."""
 
@@ -132,7 +132,7 @@ def sparse_product(weight: Array | SparseTensor) -> Multiply:
     else:
         turned = csr_array(weight.T)
     # A short row of numbers per stored number would leave the processor's vectors empty.
-    height = min(max(_CACHED // max(inner, 1), 64), 256)
+    height = min(max(_CACHED // (inner + columns), 64), 192)
 
     def multiply(rows: Array, out: Array) -> None:
         padded = np.empty((height, inner + _PADDING), np.float32)
