@@ -29,6 +29,7 @@ LAYERS = [
     ["text_model"],
     ["pipeline", "embedder"],
     ["golden", "inspection", "catalogue"],
+    ["bench"],
     ["server"],
     ["cli"],
 ]
@@ -52,7 +53,7 @@ def modules() -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for path in (ROOT / "embedx").rglob("*.py"):
         name = path.relative_to(ROOT / "embedx").parts[0].removesuffix(".py")
-        if not name.startswith("__"):
+        if path.stem != "__main__" and not name.startswith("__"):  # scripts come last of all
             found.setdefault(name, []).append(path)
     return {"ops": list((ROOT / "ops").rglob("*.py"))} | found
 
