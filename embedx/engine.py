@@ -14,6 +14,7 @@ from embedx import feeds as feeding
 from embedx.binding import Precision
 from embedx.errors import BudgetError, ConfigError, EmbedxError, InputError, NodeError
 from embedx.graph import Dim, Graph, Node, TensorType
+from embedx.kernels.memory import Buffer
 from embedx.onnx_file import read_model
 from embedx.ops import Budget, OverBudgetError, spending
 from embedx.plan import Plan, Step, make_plan
@@ -93,7 +94,7 @@ def _references(arguments: list[Any], place: int) -> tuple[int, int]:
     array = arguments[place]
     if not isinstance(array, np.ndarray) or not array.flags.writeable:
         return 0, 0
-    if array.base is None:
+    if array.base is None or isinstance(array.base, Buffer):
         return sys.getrefcount(array), 0
     return sys.getrefcount(array), sys.getrefcount(array.base)
 

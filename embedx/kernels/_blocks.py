@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from embedx.graph import Array
+from embedx.kernels.memory import fresh
 from embedx.ops._budget import reserve
 from embedx.workers import pieces_of, spread
 
@@ -26,7 +27,7 @@ def result_for(x: Array, out: Array | None) -> Array:
     if out is not None and out.shape == x.shape and out.dtype == x.dtype and out.flags.c_contiguous:
         return out
     reserve(x.shape, x.dtype)
-    return np.empty(x.shape, x.dtype)
+    return fresh(x.shape, x.dtype)
 
 
 def over_rows(work: Callable[..., None], rows: int, width: int, *, scratch: int = 0) -> None:
@@ -40,7 +41,7 @@ def over_rows(work: Callable[..., None], rows: int, width: int, *, scratch: int 
     height = max(1, min(rows, size // max(width, 1)))
 
     def piece(start: int, stop: int) -> None:
-        spare = np.empty((scratch, height, width), np.float32)
+        spare = fresh((scratch, height, width), np.float32)
         for block in blocks(start, stop, height):
             work(block, *spare[:, : block.stop - block.start])
 

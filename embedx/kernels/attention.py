@@ -18,6 +18,7 @@ from embedx import ops
 from embedx.graph import Array
 from embedx.kernels._blocks import blocks, over_rows, result_for, rows_of
 from embedx.kernels._table import fused, replaces
+from embedx.kernels.memory import fresh
 from embedx.ops._budget import reserve
 from embedx.workers import spread
 
@@ -123,8 +124,8 @@ def _result(lead: tuple[int, ...], queries: int, width: int) -> Array:
     """Memory in which the heads of a token lie side by side, as the node behind wants them."""
     reserve((*lead, queries, width), np.float32)
     if len(lead) != 2:
-        return np.empty((*lead, queries, width), np.float32)
-    return np.empty((lead[0], queries, lead[1], width), np.float32).swapaxes(1, 2)
+        return fresh((*lead, queries, width), np.float32)
+    return fresh((lead[0], queries, lead[1], width), np.float32).swapaxes(1, 2)
 
 
 def _places(lead: tuple[int, ...], queries: int, keys: int) -> Iterator[tuple[slice, ...]]:

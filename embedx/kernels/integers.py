@@ -19,6 +19,7 @@ from embedx import ops
 from embedx.graph import Array, Node, SparseTensor
 from embedx.kernels._blocks import CACHED, blocks, rows_of
 from embedx.kernels._table import Constants, Prepared, fused, replaces
+from embedx.kernels.memory import fresh
 from embedx.kernels.quantization import dynamic_quantize_linear, to_narrow
 from embedx.kernels.storage import StoredMatrix, stored
 from embedx.ops._budget import reserve
@@ -26,7 +27,7 @@ from embedx.workers import spread
 
 _EXACT = 2**24
 _LARGEST = 255
-_GRAIN = 2**19
+_GRAIN = 2**22
 """Multiplications below which a second thread costs more than it saves."""
 
 
@@ -46,7 +47,7 @@ class IntegerMatrix:
 
     def product(self, rows: Array) -> Array:
         """``rows @ W``, exact: in float32 if one run is enough, else in float64."""
-        part = np.empty((len(rows), self.shape[1]), np.float32)
+        part = fresh((len(rows), self.shape[1]), np.float32)
         total = np.zeros(part.shape) if len(self.runs) > 1 else part
         for span, matrix in self.runs:
             matrix.multiply(rows[:, span].astype(np.float32), part)
@@ -127,7 +128,7 @@ def _result(a: Array, matrix: IntegerMatrix, dtype: np.dtype[Any] | type) -> Arr
         raise ValueError(f"shapes {a.shape} and {matrix.shape} cannot be multiplied")
     shape = (*a.shape[:-1], matrix.shape[1])
     reserve(shape, dtype)
-    return np.empty(shape, dtype)
+    return fresh(shape, dtype)
 
 
 def _matrix(node: Node, constants: Constants, weight: int, zero_point: int) -> IntegerMatrix | None:

@@ -11,6 +11,7 @@ from embedx import ops
 from embedx.graph import Array, Node
 from embedx.kernels._blocks import over_rows, result_for, rows_of
 from embedx.kernels._table import Constants, Prepared, replaces
+from embedx.kernels.memory import fresh
 
 
 class _Normalized(NamedTuple):
@@ -125,7 +126,7 @@ def _normalized(
         x, skip = np.broadcast_to(x, shape), np.broadcast_to(skip, shape)
         out = None
     y = result_for(x, out)
-    total = np.empty_like(y) if keep_sum else y
+    total = fresh(y.shape, y.dtype) if keep_sum else y
     rows, width = rows_of(y).shape
     mean, inv_std = np.zeros((rows, 1), np.float32), np.empty((rows, 1), np.float32)
     ones, eps = np.ones((width, 1), np.float32), np.float32(epsilon)

@@ -11,11 +11,12 @@ from embedx import ops
 from embedx.graph import Array, Node
 from embedx.kernels._blocks import over_rows, result_for, rows_of
 from embedx.kernels._table import Constants, Prepared, replaces
+from embedx.kernels.memory import fresh
 from embedx.kernels.storage import StoredMatrix, stored
 from embedx.ops._budget import reserve
 from embedx.workers import spread
 
-_GRAIN = 2**19
+_GRAIN = 2**22
 """Multiplications below which a second thread costs more than it saves."""
 
 
@@ -27,7 +28,7 @@ def multiplied(x: Array, matrix: StoredMatrix) -> Array:
     if x.ndim == 0 or x.shape[-1] != inner:
         raise ValueError(f"shapes {x.shape} and {matrix.shape} cannot be multiplied")
     reserve((*x.shape[:-1], columns), np.float32)
-    y = np.empty((*x.shape[:-1], columns), np.float32)
+    y = fresh((*x.shape[:-1], columns), np.float32)
     rows, out = rows_of(x), rows_of(y)
     spread(
         lambda start, stop: matrix.multiply(rows[start:stop], out[start:stop]),

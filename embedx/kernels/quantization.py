@@ -10,6 +10,7 @@ from embedx import ops
 from embedx.graph import Array
 from embedx.kernels._blocks import over_rows, rows_of
 from embedx.kernels._table import replaces
+from embedx.kernels.memory import fresh
 from embedx.ops._budget import reserve
 
 _NARROW = (np.dtype(np.uint8), np.dtype(np.int8))
@@ -54,7 +55,7 @@ def dynamic_quantize_linear(x: Array, /) -> ops.quantization.DynamicQuantizeLine
 
 def _quantized(x: Array, scale: np.float32, zero: Array, *, finite: bool = False) -> Array:
     reserve(x.shape, zero.dtype)
-    y = np.empty(x.shape, zero.dtype)
+    y = fresh(x.shape, zero.dtype)
     rows, target = rows_of(x), rows_of(y)
 
     def work(block: slice, whole: Array) -> None:
@@ -102,7 +103,7 @@ def dequantize_linear(
     if not plain or not 0 <= scale < np.inf:
         return ops.dequantize_linear(x, x_scale, x_zero_point, **attributes)
     reserve(x.shape, np.float32)
-    y = np.empty(x.shape, np.float32)
+    y = fresh(x.shape, np.float32)
     rows, target = rows_of(x), rows_of(y)
 
     def work(block: slice) -> None:

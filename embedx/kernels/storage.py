@@ -18,6 +18,7 @@ import numpy as np
 
 from embedx.graph import Array, SparseTensor
 from embedx.kernels._blocks import blocks
+from embedx.kernels.memory import fresh
 from embedx.workers import threads
 
 _SAMPLE = 16
@@ -135,7 +136,7 @@ def sparse_product(weight: Array | SparseTensor) -> Multiply:
     height = min(max(_CACHED // (inner + columns), 64), 192)
 
     def multiply(rows: Array, out: Array) -> None:
-        padded = np.empty((height, inner + _PADDING), np.float32)
+        padded = fresh((height, inner + _PADDING), np.float32)
         for block in blocks(0, len(rows), height):
             part = padded[: block.stop - block.start, :inner]
             np.copyto(part, rows[block])

@@ -1,0 +1,86 @@
+"""Memory for large results, used again as soon as nothing refers to it.
+
+What an operating system gives costs a page fault every 4 KiB at its first use; a run that frees
+and allocates its intermediate values again and again was measured to spend a seventh of its time
+on that. So large arrays lie in buffers that are kept. An array refers to its buffer, and so does
+every view of it: a buffer with no reference but the pool's is free. Nothing has to be given back,
+and what a caller holds is never written to.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from embedx.graph import Array
+
+_LARGE = 2**16
+"""Bytes below which the C library's own allocator is as good."""
+_MOST = 2**27
+"""Bytes that are kept when nothing uses them."""
+
+
+class Buffer(mmap.mmap):
+    """Anonymous memory that arrays use one after the other."""
+
+
+_lock = threading.Lock()
+_buffers: list[Buffer] = []
+
+
+def fresh(shape: Sequence[int], dtype: Any) -> Array:
+    """An array like ``np.empty(shape, dtype)``: whatever was there before is in it."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size < _LARGE or np.dtype(dtype).hasobject:
+        return np.empty(shape, dtype)
+    step = 1 << max(size.bit_length() - 4, 12)  # at most an eighth is left over
+    size = -(-size // step) * step
+    with _lock:
+        buffer = _idle(size)
+        if buffer is None:
+            buffer = Buffer(-1, size)
+            _keep(buffer)
+        # Its first reference is made before another thread can look for idle buffers.
+        return np.ndarray(shape, dtype, buffer)
+
+
+def _idle(size: int) -> Buffer | None:
+    for buffer in _buffers:
+        if len(buffer) == size and sys.getrefcount(buffer) == _IDLE:
+            return buffer
+    return None
+
+
+def _keep(buffer: Buffer) -> None:
+    """Keep a buffer for later, if need be instead of those that are idle."""
+    global _buffers
+    if sum(map(len, _buffers)) + len(buffer) > _MOST:
+        _buffers = [b for b in _buffers if sys.getrefcount(b) != _IDLE]
+    if sum(map(len, _buffers)) + len(buffer) <= _MOST:
+        _buffers.append(buffer)
+
+
+def _references_when_idle() -> int:
+    for buffer in [Buffer(-1, 4096)]:
+        return sys.getrefcount(buffer)
+    raise AssertionError
+
+
+_IDLE = _references_when_idle()
+
+
+def _forget() -> None:
+    """In a forked child the lock may be held by a thread that is gone."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
