@@ -190,7 +190,8 @@ def _masked(scores: Formula) -> tuple[Formula, ...]:
     # Where broadcasts by itself, so a mask that was expanded to the scores' shape need not be.
     expanded = call("Expand", mask, call("Shape", scores))
     masks = (mask, expanded, call("Cast", expanded))
-    return scores, scores + mask, *(call("Where", m, fill, scores) for m in masks)
+    added = (scores + mask, scores + mask + Edge("bias"))
+    return scores, *added, *(call("Where", m, fill, scores) for m in masks)
 
 
 _product = call("MatMul", Edge("q"), Edge("k"))
@@ -203,7 +204,7 @@ _ATTENTION = tuple(
 
 
 def _attention(patterns: Patterns, match: Match, root: Node) -> Node:
-    edges = [match.edges.get(name, "") for name in ("q", "k", "v", "mask", "fill", "dead")]
+    edges = [match.edges.get(name, "") for name in ("q", "k", "v", "mask", "fill", "dead", "bias")]
     softmax = next(n for n in _nodes(patterns, match) if n.op_type == "Softmax")
     return _node(
         root, "Attention", edges, FUSED_DOMAIN,
