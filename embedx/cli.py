@@ -19,9 +19,11 @@ import numpy as np
 
 import embedx
 from embedx.errors import ConfigError, EmbedxError, InputError
+from embedx.server.options import add_arguments, config_of
 
 _REQUIRED = ("numpy", "scipy", "onnx", "tokenizers", "threadpoolctl", "tqdm")
 _OPTIONAL = ("onnxruntime", "fastapi", "uvicorn", "PyYAML", "huggingface_hub")
+_MODEL = "a model folder, an .onnx file, or a cached name (default: the model of embedx)"
 _FORMATS = ("json", "ndjson", "npy", "csv")
 
 
@@ -65,9 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     embed.add_argument(
         "texts", nargs="*", metavar="TEXT", help="a text, or - for a text a line on stdin"
     )
-    embed.add_argument(
-        "-m", "--model", required=True, help="a model folder, an .onnx file, or a cached name"
-    )
+    embed.add_argument("-m", "--model", help=_MODEL)
     embed.add_argument(
         "-i",
         "--input",
@@ -95,12 +95,15 @@ def _parser() -> argparse.ArgumentParser:
     inspect = _command(
         commands, "inspect", _inspect, "show what is in a model file, and what is missing"
     )
-    inspect.add_argument("model", help="a model folder, an .onnx file, or a cached name")
+    inspect.add_argument("model", nargs="?", help=_MODEL)
+    inspect.add_argument(
+        "--plan", action="store_true", help="the calls of a run, and the nodes that each covers"
+    )
 
     truncate = _command(
         commands, "truncate", _truncate, "write a model that ends at an inner layer"
     )
-    truncate.add_argument("model", help="a model folder, an .onnx file, or a cached name")
+    truncate.add_argument("model", nargs="?", help=_MODEL)
     truncate.add_argument(
         "--layer", default="-1", help="an index, or a node's or edge's name (default: -1)"
     )
@@ -113,6 +116,33 @@ def _parser() -> argparse.ArgumentParser:
         commands, "ops", _ops, "list the operators, or show one: signature, text and source"
     )
     ops.add_argument("name", nargs="?", metavar="NAME")
+
+    bench = _command(
+        commands, "bench", _bench, "measure the speed of a model, and of other runtimes beside it"
+    )
+    bench.add_argument("model", nargs="?", help=_MODEL)
+    bench.add_argument(
+        "--vs", metavar="PEERS", help="onnxruntime or onnx.reference, or both with a comma between"
+    )
+    bench.add_argument(
+        "--shapes",
+        metavar="BATCHxTOKENS",
+        help="runs on token ids, such as 1x16,8x128 (default: 8x128, unless --texts or --cold)",
+    )
+    bench.add_argument("--texts", metavar="FILE", help="embed the texts of a file (see embed -i)")
+    bench.add_argument(
+        "--cold", action="store_true", help="time a process from its start to an embedding"
+    )
+    bench.add_argument(
+        "--load", action="store_true", help="repeat the shapes beside a process that computes"
+    )
+    bench.add_argument("--threads", type=int, default=1, help="of each runtime (default: 1)")
+    bench.add_argument("--iterations", type=int, help="measurements (default: 5 seconds of them)")
+    bench.add_argument("--html", type=Path, metavar="FILE", help="also write a page with plots")
+
+    serve = commands.add_parser("serve", help="answer over HTTP", allow_abbrev=False)
+    serve.set_defaults(command=_serve)
+    add_arguments(serve)
     return parser
 
 
@@ -279,10 +309,18 @@ def _write(path: Path | None, data: bytes) -> None:
 
 def _inspect(options: argparse.Namespace) -> None:
     from embedx.deployment import find_model, read_deployment
-    from embedx.inspection import as_text, inspect_model
+    from embedx.engine import Engine
+    from embedx.inspection import as_text, inspect_model, inspect_plan, plan_as_text
     from embedx.onnx_file import read_model
 
     path = find_model(options.model)
+    if options.plan:
+        steps = inspect_plan(Engine(path).plan)
+        if options.json:
+            _print_json({"plan": steps})
+        else:
+            print(plan_as_text(steps))
+        return
     facts = inspect_model(read_model(path), path, read_deployment(path))
     if options.json:
         _print_json(facts)
@@ -349,3 +387,45 @@ def _ops(options: argparse.Namespace) -> None:
         _print_json({"operators": listed})
     else:
         print(catalogue.table())
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from embedx.bench import as_html, as_json, as_text, bench, parsed_shapes
+
+    if options.load and not options.shapes and (options.texts or options.cold):
+        raise ConfigError("--load repeats --shapes, which are not given")
+    texts = [] if options.texts is None else [*filter(str.strip, _lines(options.texts))]
+    if options.texts and not texts:
+        raise InputError(f"no texts in {options.texts}")
+    shapes = options.shapes
+    if shapes is None and not texts and not options.cold:
+        shapes = "8x128"
+    document = bench(
+        options.model,
+        peers=options.vs.split(",") if options.vs else (),
+        shapes=() if shapes is None else parsed_shapes(shapes),
+        texts=texts,
+        cold=options.cold,
+        busy=options.load,
+        threads=options.threads,
+        iterations=options.iterations,
+        progress=_progress,
+    )
+    print(as_json(document) if options.json else as_text(document), flush=True)
+    if options.html:
+        _write(options.html, as_html(document).encode())
+
+
+def _progress(what: str) -> None:
+    if sys.stderr.isatty():
+        print(f"embedx: measuring {what}", file=sys.stderr)
+
+
+def _serve(options: argparse.Namespace) -> None:
+    try:
+        from embedx.server.run import serve
+    except ImportError as error:
+        raise ConfigError(
+            f"{error}; serving needs the extra: pip install 'embedx[server]'"
+        ) from error
+    serve(lambda: config_of(options), options.config_file)

@@ -1,0 +1,153 @@
+"""What an endpoint can be asked for: a pipeline and an embedder over one set of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from embedx.buckets import bucket_of
+from embedx.embedder import Embedder, load
+from embedx.errors import NodeError
+from embedx.graph import Array
+from embedx.pipeline import Pipeline
+from embedx.server.config import EndpointConfig
+from embedx.text_model import TextModel
+from embedx.tokens import Tokens
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One way to read texts off a model."""
+
+    model: TextModel
+    max_length: int
+    reduce: Callable[[Array], Array]
+    """From (texts, tokens, hidden) to an array a text."""
+    batch_size: int | None
+    buckets: tuple[int, ...] = ()
+    """Lengths to which texts are padded; without them texts run at their own."""
+    prefix: str = ""
+    """The prompt in front of each text."""
+    strips: bool = False
+    """Whether white space around a text is dropped, as ``Embedder.encode`` does."""
+
+    def text(self, given: str) -> str:
+        """The text as it is tokenized."""
+        return (self.prefix + given).strip() if self.strips else self.prefix + given
+
+    def width(self, tokens: Tokens) -> int:
+        """The length at which a text runs; texts of one width run together."""
+        return bucket_of(len(tokens.ids), self.buckets) if self.buckets else len(tokens.ids)
+
+    def run(self, texts: Sequence[Tokens]) -> list[Array]:
+        """An array for each of the texts, which have one width.
+
+        Raises NodeError if the model gives NaN or infinity, or fails.
+        """
+        widths = [self.width(t) for t in texts] if self.buckets else None
+        results: list[Array] = [np.zeros(0, np.float32)] * len(texts)
+        for places, hidden in self.model.embed(texts, len(texts), widths):
+            for place, result in zip(places, self.reduce(hidden), strict=True):
+                if not np.isfinite(result).all():
+                    raise NodeError("the model gives NaN or infinity for this text")
+                results[place] = result
+        return results
+
+
+@dataclass(frozen=True, eq=False)
+class Endpoint:
+    """A loaded endpoint."""
+
+    config: EndpointConfig
+    name: str
+    pipeline: Pipeline
+    embedder: Embedder
+    predict: View
+    """The seed's embeddings, by the endpoint's strategy."""
+    sentence: Mapping[str | None, View]
+    """One vector a text, by the prompt's name (None: the model's default): by the endpoint's
+    strategy if it gives that, else as the model folder says."""
+    tokens: Mapping[str | None, View]
+    """The token embeddings at the endpoint's layer, likewise."""
+
+    def embedding_models(self) -> list[TextModel]:
+        """The models that it uses."""
+        return [self.predict.model, self.sentence[None].model]
+
+
+def load_endpoint(config: EndpointConfig, num_cores: int, shared: dict[Any, TextModel]) -> Endpoint:
+    """The endpoint, its model loaded and run once.
+
+    ``shared`` holds the models that are loaded already; endpoints whose file, layer and lengths are
+    the same use one. Raises what ``Pipeline.create`` and ``load`` raise.
+    """
+    lengths = config.sequence_length
+    pipeline = Pipeline.create(
+        task=config.task,
+        model_path=config.model,
+        emb_extraction_layer=config.emb_extraction_layer,
+        extraction_strategy=config.extraction_strategy,
+        sequence_length=128 if lengths is None else lengths,
+        num_cores=num_cores,
+    )
+    pipeline.text_model = _shared(pipeline.text_model, shared)
+    longest = max(lengths) if isinstance(lengths, tuple) else lengths
+    # By its file: a name without a path may lead elsewhere once a cache has changed.
+    embedder = load(pipeline.text_model.path, max_seq_length=longest, num_cores=num_cores)
+    embedder.text_model = _shared(embedder.text_model, shared)
+
+    strategy, size, buckets = config.extraction_strategy, config.batch_size, pipeline.buckets
+    model = pipeline.text_model
+    limit = buckets[-1]
+    if lengths is None:
+        limit = min(embedder.max_seq_length, model.fixed_length or embedder.max_seq_length)
+    padded = strategy == "per_token" and not model.pools
+    predict = View(model, buckets[-1], pipeline.reduced, size, buckets if padded else ())
+    tokens = View(model, limit, _same, size)
+    own = predict if strategy not in ("per_token", "auto") else None
+    prompts: dict[str | None, str | None] = {None: embedder.default_prompt_name}
+    prompts |= {name: name for name in embedder.prompts}
+    prefixes = {key: embedder.prefix(name, None) for key, name in prompts.items()}
+    endpoint = Endpoint(
+        config,
+        config.name or config.task,
+        pipeline,
+        embedder,
+        predict,
+        {k: _prefixed(own or _sentence(embedder, p, size), p) for k, p in prefixes.items()},
+        {key: _prefixed(tokens, prefix) for key, prefix in prefixes.items()},
+    )
+    for view in (predict, endpoint.sentence[None]):
+        view.run(model.tokenizer.encode(["a"], view.max_length))
+    return endpoint
+
+
+def _sentence(embedder: Embedder, prefix: str, batch_size: int | None) -> View:
+    """What ``Embedder.encode`` gives."""
+    _, prompt_tokens = embedder.prefixed([], prefix)
+    return View(
+        embedder.text_model,
+        embedder.max_seq_length,
+        lambda hidden: embedder.pooled(hidden, prompt_tokens),
+        batch_size,
+        strips=True,
+    )
+
+
+def _prefixed(view: View, prefix: str) -> View:
+    # The same view where nothing differs, so that its texts run together.
+    return replace(view, prefix=prefix) if prefix else view
+
+
+def _same(hidden: Array) -> Array:
+    return hidden if hidden.ndim == 3 else hidden[:, None]
+
+
+def _shared(model: TextModel, shared: dict[Any, TextModel]) -> TextModel:
+    stat = model.path.stat()
+    file = (model.path.resolve(), stat.st_mtime_ns, stat.st_size)
+    key = (file, model.edge, model.fixed_length, model.engine.num_cores)
+    return shared.setdefault(key, model)
