@@ -123,12 +123,12 @@ class Embedder:
             )
         if batch_size < 1 or (truncate_dim is not None and truncate_dim < 1):
             raise ConfigError("batch_size and truncate_dim must be at least 1")
-        prefix = self._prompt(prompt_name, prompt)
-        tokens, prompt_tokens = self._tokens(texts, prefix)
+        prefix = self.prefix(prompt_name, prompt)
+        tokens, prompt_tokens = self.prefixed(texts, prefix)
         show = _log.isEnabledFor(logging.INFO) if show_progress_bar is None else show_progress_bar
         results: list[Any] = [None] * len(texts)
         for places, hidden in self._progress(tokens, batch_size, show):
-            vectors = self._pooled(hidden, prompt_tokens)
+            vectors = self.pooled(hidden, prompt_tokens)
             for row, place in enumerate(places):
                 if not np.isfinite(vectors[row]).all():
                     raise NodeError(f"the model gives NaN or infinity for text {place}")
@@ -186,7 +186,8 @@ class Embedder:
 
     get_sentence_embedding_dimension = get_embedding_dimension
 
-    def _prompt(self, name: str | None, prompt: str | None) -> str:
+    def prefix(self, name: str | None, prompt: str | None) -> str:
+        """What goes in front of each text. Raises ConfigError for a name that is not known."""
         if prompt is not None:
             return prompt
         name = name or self.default_prompt_name
@@ -198,7 +199,8 @@ class Embedder:
             )
         return self.prompts[name]
 
-    def _tokens(self, texts: list[str], prefix: str) -> tuple[list[Tokens], int]:
+    def prefixed(self, texts: list[str], prefix: str) -> tuple[list[Tokens], int]:
+        """The tokens of the texts with the prefix in front, and how many of them are its."""
         tokenizer = self.text_model.tokenizer
         for i, text in enumerate(texts):
             if not isinstance(text, str):
@@ -236,7 +238,8 @@ class Embedder:
                 yield places, hidden
                 bar.update(len(places))
 
-    def _pooled(self, hidden: Array, prompt_tokens: int) -> Array:
+    def pooled(self, hidden: Array, prompt_tokens: int) -> Array:
+        """A row a text from (texts, tokens, hidden), through the model's own modules."""
         modules = self.modules
         if hidden.ndim == 2:
             # The graph pools by itself; what follows the pooling may still be ours to do.

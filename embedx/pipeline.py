@@ -107,7 +107,7 @@ class Pipeline:
             num_cores=self.config.num_cores,
         )
         limit = self.text_model.fixed_length or lengths[-1]
-        self._buckets = tuple(n for n in lengths if n <= limit) or (limit,)
+        self.buckets = tuple(n for n in lengths if n <= limit) or (limit,)
         strategy = self.config.extraction_strategy
         if strategy == "cls_token" and self.text_model.tokenizer.leading_specials == 0:
             raise ConfigError("cls_token: this model's tokenizer puts no token in front of a text")
@@ -194,20 +194,20 @@ class Pipeline:
         """
         texts = _texts(args, inputs)
         model, strategy = self.text_model, self.config.extraction_strategy
-        tokens = model.tokenizer.encode(texts, self._buckets[-1]) if texts else []
+        tokens = model.tokenizer.encode(texts, self.buckets[-1]) if texts else []
         cut = sum(t.truncated for t in tokens)
         if cut:
             _log.warning(
                 "%d of %d texts are longer than %d tokens and were cut off",
                 cut,
                 len(texts),
-                self._buckets[-1],
+                self.buckets[-1],
             )
         results: list[Array] = [np.zeros(0, np.float32)] * len(texts)
         padded = strategy == "per_token" and not model.pools
-        widths = [bucket_of(len(t.ids), self._buckets) for t in tokens] if padded else None
+        widths = [bucket_of(len(t.ids), self.buckets) for t in tokens] if padded else None
         for places, hidden in model.embed(tokens, self.config.batch_size, widths):
-            vectors = self._reduced(hidden)
+            vectors = self.reduced(hidden)
             for place, vector in zip(places, vectors, strict=True):
                 if not np.isfinite(vector).all():
                     raise NodeError(f"the model gives NaN or infinity for text {place}")
@@ -217,7 +217,8 @@ class Pipeline:
         listed = results if self.config.return_numpy else [r.tolist() for r in results]
         return EmbeddingExtractionOutput(listed, usage)
 
-    def _reduced(self, hidden: Array) -> Array:
+    def reduced(self, hidden: Array) -> Array:
+        """A row a text from (texts, tokens, hidden), as the extraction strategy says."""
         strategy, leading = (
             self.config.extraction_strategy,
             self.text_model.tokenizer.leading_specials,

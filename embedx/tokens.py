@@ -32,6 +32,18 @@ class Tokens:
         return len(self.ids) < self.full_length
 
 
+@dataclass(frozen=True)
+class Piece:
+    """One token, and where in the text it stands."""
+
+    id: int
+    token: str
+    special: bool
+    start: int
+    """In characters; equal to ``stop`` for a token that the tokenizer added."""
+    stop: int
+
+
 class Tokenizer:
     """The tokenizer of a model folder: tokenizer.json, or vocab.txt for WordPiece models."""
 
@@ -77,6 +89,14 @@ class Tokenizer:
                 self._cut(text, encoding, max_length)
                 for text, encoding in zip(checked, encodings, strict=True)
             ]
+
+    def pieces(self, text: str, *, special: bool = True) -> list[Piece]:
+        """Every token of a text, nothing cut off, with or without those that a model adds."""
+        checked = self._checked(text, 0)
+        with _guarded("the text", InputError):
+            e = self._tokenizer.encode(checked, add_special_tokens=special)
+            rows = zip(e.ids, e.tokens, e.special_tokens_mask, e.offsets, strict=True)
+            return [Piece(i, token, bool(mark), *place) for i, token, mark, place in rows]
 
     def _checked(self, text: object, index: int) -> str:
         if not isinstance(text, str):

@@ -42,9 +42,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def built(checkout: Path) -> Path:
     """The folder with the wheel and the sdist."""
-    code = (
-        "from setuptools import build_meta as b; b.build_sdist('dist'); b.build_wheel('dist')"
-    )
+    code = "from setuptools import build_meta as b; b.build_sdist('dist'); b.build_wheel('dist')"
     command(sys.executable, "-c", code, cwd=checkout)
     return checkout / "dist"
 
