@@ -11,7 +11,6 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +166,7 @@ def _command(
 
 def versions() -> str:
     """embedx' own version and those of what it runs on."""
+    from importlib import metadata
 
     def of(name: str) -> str:
         try:
