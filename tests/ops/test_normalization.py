@@ -147,6 +147,7 @@ def test_normalisations_of_nothing(shape: Shape) -> None:
 @given(x_axis=with_axis(FLOATS, low=-8, high=8))
 def test_lp_normalization(p: int, x_axis: tuple[Array, int]) -> None:
     x, axis = x_axis
+    x = np.where(np.abs(x) < 1e-9, 0, x).astype(x.dtype)  # whose squares would vanish
     rows = np.moveaxis(x.astype(np.float64), axis, -1)
     exact = np.zeros(rows.shape)
     for place in np.ndindex(*rows.shape[:-1]):
