@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
 import shlex
 import subprocess
@@ -44,6 +45,23 @@ def test_commands_run(line: str, place: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout or "-o" in words
+
+
+def test_the_server_runs_as_told_and_takes_the_configuration(place: Path) -> None:
+    pytest.importorskip("uvicorn", reason="the server needs its extra")
+    from embedx.server.config import read_server_config
+    from tests.server.process import serving
+
+    (line,) = (c for c in commands() if c.startswith("embedx serve"))
+    assert line == "embedx serve --port 5543"
+    with serving(place) as server:
+        status, body = server.post("/v1/embeddings", {"input": "a text"})
+    assert status == 200
+    assert len(json.loads(body)["data"][0]["embedding"]) == 256
+    (code,) = blocks("yaml")
+    (place / "config.yaml").write_text(code)
+    (endpoint,) = read_server_config(place / "config.yaml").endpoints
+    assert endpoint.extraction_strategy == "reduce_mean"
 
 
 @pytest.mark.parametrize("code", blocks("python"))
