@@ -69,17 +69,19 @@ def integer_matrix(weight: Array | SparseTensor, zero_point: Array | None) -> In
     runs: list[tuple[slice, StoredMatrix]] = []
     start = 0
     while start < len(centred) or not runs:
-        reach = _reach(centred[start:])
-        stop = start + max(int(np.searchsorted(reach, _EXACT)), 1)
+        stop = start + _exact_rows(centred[start:])
         runs.append((slice(start, stop), stored(centred[start:stop])))
         start = stop
     return IntegerMatrix(tuple(runs), centred.sum(axis=0, dtype=np.float64).astype(np.int64))
 
 
-def _reach(centred: Array) -> Array:
-    """What no sum over the first row, the first two rows, ... can exceed in any column."""
-    sizes = np.cumsum(np.abs(centred), axis=0, dtype=np.float64)
-    return _LARGEST * sizes.max(axis=1, initial=0)
+def _exact_rows(centred: Array) -> int:
+    """How many of the first rows no sum of products can exceed what float32 counts exactly."""
+    sizes = np.abs(centred)
+    if _LARGEST * sizes.sum(axis=0, dtype=np.float64).max(initial=0) < _EXACT:
+        return len(centred)
+    reach = _LARGEST * np.cumsum(sizes, axis=0, dtype=np.float64).max(axis=1, initial=0)
+    return max(int(np.searchsorted(reach, _EXACT)), 1)
 
 
 _Use = Callable[[Array, slice], None]
