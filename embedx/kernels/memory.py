@@ -9,6 +9,7 @@ and what a caller holds is never written to.
 
 from __future__ import annotations
 
+import bisect
 import math
 import mmap
 import os
@@ -32,7 +33,7 @@ class Buffer(mmap.mmap):
 
 
 _lock = threading.Lock()
-_buffers: list[Buffer] = []
+_buffers: list[Buffer] = []  # by size
 
 
 def fresh(shape: Sequence[int], dtype: Any) -> Array:
@@ -52,8 +53,11 @@ def fresh(shape: Sequence[int], dtype: Any) -> Array:
 
 
 def _idle(size: int) -> Buffer | None:
+    """The smallest free buffer that holds so many bytes, and not more than twice as many."""
     for buffer in _buffers:
-        if len(buffer) == size and sys.getrefcount(buffer) == _IDLE:
+        if len(buffer) > 2 * size:
+            break
+        if len(buffer) >= size and sys.getrefcount(buffer) == _IDLE:
             return buffer
     return None
 
@@ -64,7 +68,7 @@ def _keep(buffer: Buffer) -> None:
     if sum(map(len, _buffers)) + len(buffer) > _MOST:
         _buffers = [b for b in _buffers if sys.getrefcount(b) != _IDLE]
     if sum(map(len, _buffers)) + len(buffer) <= _MOST:
-        _buffers.append(buffer)
+        bisect.insort(_buffers, buffer, key=len)
 
 
 def _references_when_idle() -> int:
