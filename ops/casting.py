@@ -77,7 +77,10 @@ def _whole_numbers(strings: Array) -> Array:
             return float(text)
 
     numbers = [read(text) for text in strings.reshape(-1)]
-    return np.array(numbers or np.zeros(0, np.int64)).reshape(strings.shape)
+    # NumPy makes floats of large and small integers together.
+    large = max(numbers, default=0) >= 2**63 and all(type(n) is int and n >= 0 for n in numbers)
+    kind = np.uint64 if large else None
+    return np.array(numbers or np.zeros(0, np.int64), kind).reshape(strings.shape)
 
 
 def _to_integer(x: Array, dtype: np.dtype[Any]) -> Array:

@@ -47,6 +47,7 @@ def test_live_arrays_never_overlap(steps: list[int]) -> None:
 
 def test_no_more_than_the_limit_is_kept(monkeypatch: Any) -> None:
     monkeypatch.setattr(memory, "_MOST", 10**6)
+    monkeypatch.setattr(memory, "_buffers", [])
     arrays = [fresh((200_000,), np.uint8) for _ in range(20)]
     del arrays
     fresh((100_000,), np.uint8)

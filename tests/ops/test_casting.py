@@ -247,6 +247,13 @@ def test_numbers_survive_being_written_and_read(x: Array) -> None:
     assert_equal(cast(text, to=code_of(x.dtype)), x.copy())
 
 
+def test_large_whole_numbers_are_read_exactly() -> None:
+    for numbers in ([2**63 + 1, 0], [2**64 - 1], [2**53 + 1, -1]):
+        kind = np.uint64 if min(numbers) >= 0 else np.int64
+        text = np.array([str(n) for n in numbers], object)
+        assert_equal(cast(text, to=code_of(np.dtype(kind))), np.array(numbers, kind))
+
+
 def test_numbers_are_written_in_their_shortest_form() -> None:
     x = np.array([0.2961402, 1e-5, np.inf, 1.0, -0.0], np.float32)
     assert cast(x, to=8).tolist() == ["0.2961402", "1e-05", "inf", "1.0", "-0.0"]
