@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +16,11 @@ from embedx.kernels.memory import fresh
 from tests.tiny import bert
 
 SHAPE = (300, 100)
+
+
+@pytest.fixture(autouse=True)
+def pool_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_buffers", [])
 
 
 def address(array: Array) -> int:
@@ -45,9 +50,8 @@ def test_live_arrays_never_overlap(steps: list[int]) -> None:
         assert all((a == value).all() for a, value in held)
 
 
-def test_no_more_than_the_limit_is_kept(monkeypatch: Any) -> None:
+def test_no_more_than_the_limit_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_MOST", 10**6)
-    monkeypatch.setattr(memory, "_buffers", [])
     arrays = [fresh((200_000,), np.uint8) for _ in range(20)]
     del arrays
     fresh((100_000,), np.uint8)
