@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 import embedx
+from embedx.config_file import index_or_name
 from embedx.errors import ConfigError, EmbedxError, InputError
 from embedx.server.options import add_arguments, config_of
 
@@ -189,13 +190,6 @@ def _print_json(document: dict[str, Any]) -> None:
     print(json.dumps({"schema_version": 1, **document}, allow_nan=False))
 
 
-def _layer(text: str) -> int | str:
-    try:
-        return int(text)
-    except ValueError:
-        return text
-
-
 def _embed(options: argparse.Namespace) -> None:
     texts = list(_texts(options))
     if not texts:
@@ -233,7 +227,7 @@ def _pipeline_vectors(options: argparse.Namespace, texts: list[str]) -> Any:
             )
     pipeline = embedx.Pipeline.create(
         model_path=options.model,
-        emb_extraction_layer=_layer(options.emb_extraction_layer or "-1"),
+        emb_extraction_layer=index_or_name(options.emb_extraction_layer or "-1"),
         extraction_strategy=options.extraction_strategy or "per_token",
         sequence_length=options.sequence_length or 128,
         batch_size=options.batch_size,
@@ -340,7 +334,7 @@ def _truncate(options: argparse.Namespace) -> None:
     if options.output.exists() and options.output.samefile(path):
         raise ConfigError(f"{path} is the model itself; it is never written to")
     graph = drop_dead(sort_nodes(inline_functions(read_model(path))))
-    edge = edge_of(graph, _layer(options.layer)) or graph.outputs[0].name
+    edge = edge_of(graph, index_or_name(options.layer)) or graph.outputs[0].name
     cut = truncate(graph, edge)
     # The file may not declare the edge's type, so one run finds it out.
     engine = Engine(cut)
@@ -426,6 +420,6 @@ def _serve(options: argparse.Namespace) -> None:
         from embedx.server.run import serve
     except ImportError as error:
         raise ConfigError(
-            f"{error}; serving needs the extra: pip install 'embedx[server]'"
+            f"{error}; serving needs the extra: pip install '.[server]' in a checkout"
         ) from error
     serve(lambda: config_of(options), options.config_file)

@@ -34,6 +34,14 @@ def read_config(path: Path) -> dict[str, Any]:
     return data
 
 
+def index_or_name(text: str) -> int | str:
+    """A layer as a command line gives it: its index, or else its name."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
 def parse_yaml(text: str) -> Any:
     """The value of a YAML document without aliases, tags and repeated keys, in JSON's types.
 

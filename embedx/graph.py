@@ -114,11 +114,15 @@ class Node:
         """The attributes that are graphs."""
         return {k: v for k, v in self.attributes.items() if isinstance(v, Graph)}
 
+    @property
+    def operator(self) -> str:
+        """The operator's name, behind its domain unless that is ONNX's own."""
+        return f"{self.domain}::{self.op_type}" if self.domain else self.op_type
+
     def __str__(self) -> str:
         """How messages call the node."""
-        kind = f"{self.domain}::{self.op_type}" if self.domain else self.op_type
         label = f" {self.name[:120]!r}" if self.name else ""
-        return f"{kind}{label} (node {self.index})"
+        return f"{self.operator}{label} (node {self.index})"
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import numpy as np
 from embedx.deployment import Deployment
 from embedx.engine import Engine
 from embedx.errors import EmbedxError
-from embedx.graph import Array, Graph, Node, SparseTensor
+from embedx.graph import Array, Graph, SparseTensor
 from embedx.layers import find_layers
 from embedx.ops import resolve
 from embedx.plan import ABSENT, Plan, Step, walk
@@ -38,17 +38,13 @@ def inspect_plan(plan: Plan) -> list[dict[str, Any]]:
     """
     return [
         {
-            "operator": _title(step.node),
+            "operator": step.node.operator,
             "covers": [node.name or str(node) for node in step.node.covers or (step.node,)],
             "matrix": _packed(step),
             "stored": step.note,
         }
         for step in walk(plan)
     ]
-
-
-def _title(node: Node) -> str:
-    return f"{node.domain}::{node.op_type}" if node.domain else node.op_type
 
 
 def _packed(step: Step) -> str:

@@ -67,8 +67,9 @@ def make_plan(
     not fit its operator.
     """
     check_operators(graph.walk())
-    for node in graph.walk():
-        bind(node, precision)  # now, while every node still has the name that its author knows
+    if tolerance is not None:
+        for node in graph.walk():
+            bind(node, precision)  # now, while every node still has the name that its author knows
     return _planned(graph, precision, tolerance)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,15 +18,21 @@ from embedx.rewrite import renamed
 def drop_identities(graph: Graph) -> Graph:
     """Without the nodes that hand on their first input: Identity, casts to the type that it has."""
     types = element_types(graph)
+    return _replaced(graph, lambda node: node.inputs[:1] if _hands_on(node, types) else None)
+
+
+def _replaced(graph: Graph, stand_ins: Callable[[Node], tuple[str, ...] | None]) -> Graph:
+    """Without the nodes for whose outputs, as far as there are any, other edges stand in."""
     source: dict[str, str] = {}
     kept: list[Node] = []
     ends = {v.name for v in graph.outputs}
     for node in graph.nodes:
         node = renamed(node, lambda name: source.get(name, name), {}) if source else node
-        if _hands_on(node, types) and node.outputs[0] not in ends:
-            source[node.outputs[0]] = node.inputs[0]
-        else:
+        others = stand_ins(node)
+        if others is None or not ends.isdisjoint(node.outputs):
             kept.append(node)
+        else:
+            source.update(zip(node.outputs, others, strict=False))
     return replace(graph, nodes=tuple(kept))
 
 
@@ -41,18 +47,13 @@ def _hands_on(node: Node, types: Mapping[str, np.dtype[Any]]) -> bool:
 
 def merge_equals(graph: Graph) -> Graph:
     """Without the nodes that do again what another did: one operator, inputs and attributes."""
-    source: dict[str, str] = {}
     first: dict[Hashable, Node] = {}
-    kept: list[Node] = []
-    ends = {v.name for v in graph.outputs}
-    for node in graph.nodes:
-        node = renamed(node, lambda name: source.get(name, name), {}) if source else node
+
+    def earlier(node: Node) -> tuple[str, ...] | None:
         known = first.setdefault(_deed(node), node)
-        if known is node or not ends.isdisjoint(node.outputs):
-            kept.append(node)
-        else:
-            source.update(zip(node.outputs, known.outputs, strict=True))
-    return replace(graph, nodes=tuple(kept))
+        return None if known is node else known.outputs
+
+    return _replaced(graph, earlier)
 
 
 def _deed(node: Node) -> Hashable:

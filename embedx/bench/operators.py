@@ -42,8 +42,7 @@ def profiled(
         engine.plan = plan
     rows: dict[str, dict[str, Any]] = {}
     for step, seconds in zip(plan.steps, times, strict=True):
-        node = step.node
-        title = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
+        title = step.node.operator
         row = rows.setdefault(title, {"operator": title, "count": 0, "seconds": 0.0})
         row["count"] += 1
         row["seconds"] += median(seconds[:runs])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -15,6 +16,9 @@ CACHED = 2**15
 """Elements of a float32 block that fits a second-level cache together with its neighbours."""
 _GRAIN = 2**16
 """Elements below which a second thread costs more than it saves."""
+
+_PRODUCTS = 2**22
+"""Multiplications below which it does so too."""
 
 
 def rows_of(x: Array) -> Array:
@@ -46,6 +50,11 @@ def over_rows(work: Callable[..., None], rows: int, width: int, *, scratch: int 
             work(block, *spare[:, : block.stop - block.start])
 
     spread(piece, rows, grain)
+
+
+def over_products(work: Callable[[int, int], None], rows: int, shape: tuple[int, ...]) -> None:
+    """Call ``work(start, stop)`` for rows that meet a matrix of this shape, on all threads."""
+    spread(work, rows, max(1, _PRODUCTS // max(math.prod(shape), 1)))
 
 
 def blocks(start: int, stop: int, height: int) -> Iterator[slice]:

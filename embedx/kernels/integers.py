@@ -17,18 +17,15 @@ import numpy as np
 
 from embedx import ops
 from embedx.graph import Array, Node, SparseTensor
-from embedx.kernels._blocks import CACHED, blocks, rows_of
+from embedx.kernels._blocks import CACHED, blocks, over_products, rows_of
 from embedx.kernels._table import Constants, Prepared, fused, replaces
 from embedx.kernels.memory import fresh
 from embedx.kernels.quantization import dynamic_quantize_linear, to_narrow
 from embedx.kernels.storage import StoredMatrix, stored
 from embedx.ops._budget import reserve
-from embedx.workers import spread
 
 _EXACT = 2**24
 _LARGEST = 255
-_GRAIN = 2**22
-"""Multiplications below which a second thread costs more than it saves."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,7 @@ def _over_sums(
     a: Array, matrix: IntegerMatrix, a_zero: Array | None, addend: Array | None, use: _Use
 ) -> None:
     """Call ``use`` with ``(a - a_zero) @ matrix + addend`` block by block, on all threads."""
-    inner, columns = matrix.shape
+    columns = matrix.shape[1]
     rows, shift = rows_of(a), _shift(a, matrix, a_zero, addend)
 
     def piece(start: int, stop: int) -> None:
@@ -105,7 +102,7 @@ def _over_sums(
             np.add(whole, shift if shift.ndim == 1 else shift[block], out=whole)
             use(whole, block)
 
-    spread(piece, len(rows), max(1, _GRAIN // max(inner * columns, 1)))
+    over_products(piece, len(rows), matrix.shape)
 
 
 def _shift(a: Array, matrix: IntegerMatrix, a_zero: Array | None, addend: Array | None) -> Array:
@@ -189,28 +186,31 @@ def _scaled(
     """``float32(sums) * scale + bias`` with a scale that is one number or one a column."""
     y = _result(a, matrix, np.float32)
     rows = rows_of(y)
-    if addend is None and len(matrix.runs) == 1:
-        # No sum of (a - zero point) * W is beyond 2**24 either: all is exact in float32.
-        _scale_in_place(a, matrix, a_zero, rows, scale, bias)
-        return y
 
-    def use(whole: Array, place: slice) -> None:
-        part = rows[place]
-        np.copyto(part, whole, casting="same_kind")
+    def finish(part: Array) -> None:
         np.multiply(part, scale, out=part)
         if bias is not None:
             np.add(part, bias, out=part)
 
-    _over_sums(a, matrix, a_zero, addend, use)
+    def use(whole: Array, place: slice) -> None:
+        np.copyto(rows[place], whole, casting="same_kind")
+        finish(rows[place])
+
+    if addend is None and len(matrix.runs) == 1:
+        # No sum of (a - zero point) * W is beyond 2**24 either: all is exact in float32.
+        _sum_in_place(a, matrix, a_zero, rows, finish)
+    else:
+        _over_sums(a, matrix, a_zero, addend, use)
     return y
 
 
-def _scale_in_place(
-    a: Array, matrix: IntegerMatrix, a_zero: Array | None, rows: Array, scale: Array,
-    bias: Array | None,
+def _sum_in_place(
+    a: Array, matrix: IntegerMatrix, a_zero: Array | None, rows: Array,
+    finish: Callable[[Array], None],
 ) -> None:  # fmt: skip
+    """Write ``(a - a_zero) @ matrix`` into ``rows``, and call ``finish`` with blocks of them."""
     left, shift = rows_of(a), _shift(a, matrix, a_zero, None).astype(np.float32)
-    inner, columns = matrix.shape
+    columns = matrix.shape[1]
 
     def piece(start: int, stop: int) -> None:
         matrix.runs[0][1].multiply(left[start:stop].astype(np.float32), rows[start:stop])
@@ -218,11 +218,9 @@ def _scale_in_place(
             part = rows[block]
             if a_zero is not None:
                 np.add(part, shift if shift.ndim == 1 else shift[block], out=part)
-            np.multiply(part, scale, out=part)
-            if bias is not None:
-                np.add(part, bias, out=part)
+            finish(part)
 
-    spread(piece, len(rows), max(1, _GRAIN // max(inner * columns, 1)))
+    over_products(piece, len(rows), matrix.shape)
 
 
 def _fits(matrix: IntegerMatrix, *values: Array | None) -> bool:

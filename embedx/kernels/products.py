@@ -9,15 +9,11 @@ import numpy as np
 
 from embedx import ops
 from embedx.graph import Array, Node
-from embedx.kernels._blocks import over_rows, result_for, rows_of
+from embedx.kernels._blocks import over_products, over_rows, result_for, rows_of
 from embedx.kernels._table import Constants, Prepared, replaces
 from embedx.kernels.memory import fresh
 from embedx.kernels.storage import StoredMatrix, stored
 from embedx.ops._budget import reserve
-from embedx.workers import spread
-
-_GRAIN = 2**22
-"""Multiplications below which a second thread costs more than it saves."""
 
 
 def multiplied(x: Array, matrix: StoredMatrix) -> Array:
@@ -30,10 +26,10 @@ def multiplied(x: Array, matrix: StoredMatrix) -> Array:
     reserve((*x.shape[:-1], columns), np.float32)
     y = fresh((*x.shape[:-1], columns), np.float32)
     rows, out = rows_of(x), rows_of(y)
-    spread(
+    over_products(
         lambda start, stop: matrix.multiply(rows[start:stop], out[start:stop]),
         len(rows),
-        max(1, _GRAIN // max(inner * columns, 1)),
+        matrix.shape,
     )
     return y
 

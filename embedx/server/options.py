@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from embedx.config_file import index_or_name
 from embedx.errors import ConfigError
 from embedx.server.config import TASK, ServerConfig, read_server_config, server_config
 
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("route", "a path of its own (default: /predict)")
     add("sequence_length", "the most tokens of a text, or buckets: 16,128", type=_lengths)
     add("extraction_strategy", "as for Pipeline.create (default: per_token)")
-    add("emb_extraction_layer", "an index or a name (default: -1)", type=_layer)
+    add("emb_extraction_layer", "an index or a name (default: -1)", type=index_or_name)
     add("batch_size", "the most texts that run together", type=int)
     add("host", "the address to listen on; 0.0.0.0 is every one (default: 127.0.0.1)")
     add("port", "default: 5543", type=int)
@@ -87,13 +88,6 @@ def config_of(options: argparse.Namespace) -> ServerConfig:
 def _lengths(text: str) -> int | list[int]:
     lengths = [int(part) for part in text.split(",")]
     return lengths if len(lengths) > 1 else lengths[0]
-
-
-def _layer(text: str) -> int | str:
-    try:
-        return int(text)
-    except ValueError:
-        return text
 
 
 def _truth(variable: str, text: str) -> bool:
