@@ -1,10 +1,10 @@
-"""Configuration files: JSON, or YAML with the parts that surprise left out."""
+"""Configuration files: JSON, TOML, or YAML with the parts that surprise left out."""
 
 from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ MAX_CONFIG_BYTES = 2**20
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The mapping in a .json or .yaml file. Raises ConfigError naming the file."""
+    """The mapping in a .json, .toml or .yaml file. Raises ConfigError naming the file."""
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise ConfigError(f"{path} is larger than 1 MiB")
@@ -24,14 +24,25 @@ def read_config(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8") from error
     try:
-        data = json.loads(text) if path.suffix == ".json" else parse_yaml(text)
+        data = _PARSERS.get(path.suffix, parse_yaml)(text)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     except ValueError as error:
-        raise ConfigError(f"{path}: not JSON ({error})") from error
+        raise ConfigError(f"{path}: not {path.suffix[1:].upper()} ({error})") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path} holds {type(data).__name__}, expected a mapping")
     return data
+
+
+def _parse_toml(text: str) -> Any:
+    try:
+        import tomllib
+    except ImportError as error:
+        raise ConfigError("reading TOML needs Python 3.11; write the file as YAML") from error
+    return tomllib.loads(text)
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {".json": json.loads, ".toml": _parse_toml}
 
 
 def index_or_name(text: str) -> int | str:

@@ -85,22 +85,11 @@ class ServerConfig:
 
 def read_server_config(path: Path) -> ServerConfig:
     """The configuration in a file. Raises ConfigError naming the file, the endpoint and the key."""
-    values = _read_toml(path) if path.suffix == ".toml" else read_config(path)
+    values = read_config(path)
     try:
         return server_config(values)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        import tomllib
-    except ImportError as error:
-        raise ConfigError("reading TOML needs Python 3.11; write the file as YAML") from error
-    try:
-        return tomllib.loads(path.read_text("utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot read {path}: {error}") from error
 
 
 def server_config(values: Mapping[str, Any]) -> ServerConfig:
