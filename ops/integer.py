@@ -114,7 +114,7 @@ def qlinear_matmul(
     The matrices are int8, uint8 or float8 in any combination. The sums are exact, their scale
     ``a_scale * b_scale / y_scale`` is formed in float32. Scales and
     zero points are scalars, one a row of A, or one a column of B. Raises ValueError for a scale
-    that is not positive and finite.
+    that is NaN or infinite, and for a ``y_scale`` of 0.
 
     >>> one = np.float32(1)
     >>> a, b = np.uint8([[5]]), np.uint8([[1]])
@@ -123,7 +123,7 @@ def qlinear_matmul(
 
     Spec: QLinearMatMul-21.
     """
-    check_scales(a_scale, b_scale, y_scale)
+    check_scales(a_scale, b_scale, divisor=y_scale)
     product = exact_matmul(centred(a, a_zero_point, -2), centred(b, b_zero_point, -1))
     if not is_floating(a.dtype):
         product = to_int32(product)
@@ -218,7 +218,7 @@ def qlinear_conv(
 
     The sums and the int32 bias ``B`` (at the scale ``x_scale * w_scale``) are exact, the scale is
     formed in float32. ``w_scale`` and ``w_zero_point`` are scalars, or one number a filter. Raises
-    ValueError for a scale that is not positive and finite.
+    ValueError for a scale that is NaN or infinite, and for a ``y_scale`` of 0.
 
     >>> one, zero = np.float32(1), np.uint8(0)
     >>> x, w = np.uint8([[[5]]]), np.uint8([[[1]]])
@@ -227,7 +227,7 @@ def qlinear_conv(
 
     Spec: QLinearConv-10.
     """
-    check_scales(x_scale, w_scale, y_scale)
+    check_scales(x_scale, w_scale, divisor=y_scale)
     total = conv_integer(
         x, w, x_zero_point, w_zero_point, auto_pad=auto_pad, dilations=dilations, group=group,
         kernel_shape=kernel_shape, pads=pads, strides=strides,

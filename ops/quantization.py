@@ -36,7 +36,7 @@ def quantize_linear(
     and float8e8m0, in which there are no quotients: float32). The result has the type of
     ``y_zero_point``, or ``output_dtype``, or uint8; NaN becomes 0. float8 takes no integer step:
     beyond its range lies its largest number, or with ``saturate=0`` NaN or inf. Raises ValueError
-    for a scale that is not positive and finite, or of the wrong shape.
+    for a scale that is 0, NaN or infinite, or of the wrong shape.
 
     >>> quantize_linear(np.float32([1.25, 999.0]), np.float32(0.5), np.uint8(1))
     array([  3, 255], dtype=uint8)
@@ -45,7 +45,7 @@ def quantize_linear(
     """
     dtype = _output_type(y_zero_point, output_dtype)
     scale = _scales(y_scale, x.shape, axis, block_size)
-    check_scales(scale)
+    check_scales(divisor=scale)
     zero = np.zeros((), dtype) if y_zero_point is None else y_zero_point
     work = dtype_of(precision) if precision else y_scale.dtype
     if work.name in ("int32", "float8_e8m0fnu"):
@@ -58,11 +58,16 @@ def quantize_linear(
     return to_range(np.rint(quotient), offset, dtype)
 
 
-def check_scales(*scales: Array) -> None:
-    """Raise ValueError unless all scales are positive and finite."""
-    wide = [native(scale) for scale in scales]  # float8_e8m0fnu, which has no 0, compares wrongly
-    if not all(np.all(np.isfinite(scale) & (scale > 0)) for scale in wide):
-        raise ValueError("a scale must be positive and finite")
+def check_scales(*factors: Array, divisor: Array) -> None:
+    """Raise ValueError for a scale that is NaN or infinite, and for one of 0 that divides.
+
+    Of the result nothing but an integer is left, in which neither would be seen again.
+    """
+    divides = native(divisor)  # float8_e8m0fnu, which has no 0, compares wrongly
+    if not all(np.isfinite(native(scale)).all() for scale in (*factors, divides)):
+        raise ValueError("a scale must be finite")
+    if (divides == 0).any():
+        raise ValueError("the scale of what is quantized must not be 0")
 
 
 def to_range(whole: Array, offset: Array, dtype: np.dtype[Any]) -> Array:
@@ -126,8 +131,7 @@ def dequantize_linear(
     """``(X - x_zero_point) * x_scale``, in the type of the scale or in ``output_dtype``.
 
     The difference is exact; the product is computed in float32 and rounded once. Raises ValueError
-    for a scale that is negative or not finite, or of the wrong shape, TypeError if the zero point
-    is not of the type of X.
+    for a scale of the wrong shape, TypeError if the zero point is not of the type of X.
 
     >>> dequantize_linear(np.uint8([3, 255]), np.float32(0.5), np.uint8(1))
     array([  1., 127.], dtype=float32)
@@ -139,8 +143,6 @@ def dequantize_linear(
     dtype = dtype_of(output_dtype) if output_dtype else x_scale.dtype
     work = np.promote_types(dtype, np.float32)
     scale = _scales(x_scale, x.shape, axis, block_size).astype(work)
-    if not np.all(np.isfinite(scale) & (scale >= 0)):
-        raise ValueError("x_scale must be finite and not negative")
     wide = work if is_floating(x.dtype) else np.dtype(np.int64)
     centred = x.astype(wide)
     if x_zero_point is not None:

@@ -20,6 +20,7 @@ CASES: dict[str, list[Case]] = {
         Case("axis-1", 13, [some(2, 2, scale=9), f32(0.1, 0.2), ints("int8", 0, 1)], {"axis": -1}),
         Case("int16", 21, [TIES, scalar(0.01), scalar(5, "int16")]),
         Case("uint16", 21, [TIES, scalar(0.01), scalar(5, "uint16")]),
+        Case("negative_scale", 13, [TIES, scalar(-0.5), scalar(3, U8)]),
         Case("output_dtype", 21, [TIES, scalar(1)], {"output_dtype": TensorProto.INT8}),
         Case(
             "blocked", 21, [some(2, 4, scale=9), f32([0.1, 0.2], [1, 2]), ints(U8, [0, 1], [2, 3])],
@@ -37,6 +38,10 @@ CASES: dict[str, list[Case]] = {
         Case(
             "axis0", 13, [ints("int8", [-128, 9], [1, 2]), f32(0.1, 0.2), ints("int8", 3, -5)],
             {"axis": 0},
+        ),
+        Case(
+            "scales_of_any_sign", 13,
+            [ints("int8", [-128, 9], [1, 2]), f32(-0.5, 0), ints("int8", 3, -5)], {"axis": 0},
         ),
         Case("int16", 21, [ints("int16", -(2**15), 5), scalar(0.1), scalar(5, "int16")]),
         Case(
@@ -66,6 +71,14 @@ CASES: dict[str, list[Case]] = {
                 ints(U8, [208, 236], [3, 214]), scalar(0.0066), scalar(113, U8),
                 ints(U8, [152, 51], [60, 26]), f32(0.00705, 0.01), ints(U8, 114, 0),
                 scalar(0.0107), scalar(118, U8),
+            ],
+        ),
+        Case(
+            "negative_scales", 10,
+            [
+                ints(U8, [208, 236], [3, 214]), scalar(-0.0066), scalar(113, U8),
+                ints(U8, [152, 51], [60, 26]), f32(0.00705, -0.01), ints(U8, 114, 0),
+                scalar(-0.0107), scalar(118, U8),
             ],
         ),
     ],

@@ -5,7 +5,9 @@
 from .activation import bias_gelu, bias_split_gelu, fast_gelu, gelu, quick_gelu
 from .attention import attention, multi_head_attention, packed_attention
 from .blockwise import gather_block_quantized, matmul_bnb4, matmul_nbits
-from .convolution import fused_conv, qlinear_average_pool, qlinear_conv
+from .convolution import (
+    fused_conv, qlinear_average_pool, qlinear_conv, qlinear_global_average_pool,
+)
 from .embedding import embed_layer_normalization, qembed_layer_normalization
 from .grouped_attention import group_query_attention
 from .matmul import fused_gemm, fused_matmul, transpose_matmul
@@ -16,8 +18,8 @@ from .normalization import (
 from .packing import remove_padding, restore_padding
 from .position import gated_relative_position_bias, relative_position_bias, rotary_embedding
 from .qlinear import (
-    qgemm, qlinear_add, qlinear_concat, qlinear_global_average_pool, qlinear_leaky_relu,
-    qlinear_mul, qlinear_reduce_mean, qlinear_sigmoid, qlinear_softmax, qlinear_where,
+    qgemm, qlinear_add, qlinear_concat, qlinear_leaky_relu, qlinear_mul, qlinear_reduce_mean,
+    qlinear_sigmoid, qlinear_softmax, qlinear_where,
 )
 from .quantized import (
     dequantize_linear, dynamic_quantize_matmul, matmul_integer16, matmul_integer_to_float,

@@ -7,7 +7,7 @@ import numpy as np
 from .. import conv, integer, pool
 from .._registry import op
 from .._typing import Array
-from ..quantization import dequantize_linear
+from ..quantization import check_scales, dequantize_linear
 from .activation import activated
 from .qlinear import rounded_last
 
@@ -108,6 +108,7 @@ def qlinear_average_pool(
 
     Spec: com.microsoft.QLinearAveragePool-1.
     """
+    check_scales(x_scale, divisor=y_scale)
     image = dequantize_linear(x, x_scale, x_zero_point)
     y = pool.average_pool(
         np.moveaxis(image, -1, 1) if channels_last else image, auto_pad=auto_pad,
@@ -117,3 +118,30 @@ def qlinear_average_pool(
     zero = 0 if y_zero_point is None else y_zero_point.astype(np.float32)
     result = rounded_last(y / y_scale + zero, x.dtype)
     return np.moveaxis(result, 1, -1) if channels_last else result
+
+
+@op("QLinearGlobalAveragePool", since=1, domain="com.microsoft")
+def qlinear_global_average_pool(
+    x: Array,
+    x_scale: Array,
+    x_zero_point: Array,
+    y_scale: Array,
+    y_zero_point: Array,
+    /,
+    *,
+    channels_last: int = 0,
+) -> Array:
+    """The mean of each channel of an 8-bit image; the sum is exact until it is scaled.
+
+    >>> one, zero = np.float32(1), np.uint8(0)
+    >>> qlinear_global_average_pool(np.uint8([[[2, 4]]]), one, zero, one, zero)
+    array([[[3]]], dtype=uint8)
+
+    Spec: com.microsoft.QLinearGlobalAveragePool-1.
+    """
+    check_scales(x_scale, divisor=y_scale)
+    axes = tuple(range(1, x.ndim - 1) if channels_last else range(2, x.ndim))
+    wide = x.astype(np.int32) - x_zero_point.astype(np.int32)
+    total = wide.sum(axis=axes, keepdims=True, dtype=np.int64)
+    count = np.float32(wide.size // max(total.size, 1))
+    return integer.requantized(total, np.asarray(x_scale / (y_scale * count)), y_zero_point)

@@ -1,7 +1,8 @@
 """Operators on 8-bit tensors whose results are quantized again.
 
 Missing zero points are 0. Unless a docstring says otherwise, the result is that of the float
-operator on the dequantized input, quantized with the output's scale and zero point.
+operator on the dequantized input, quantized with the output's scale and zero point. A scale that is
+NaN or infinite is refused (ValueError), and so is an output's scale of 0.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from .. import activation, reduction, softmax
 from .._registry import op
 from .._typing import Array
 from ..integer import aligned, matmul_integer, requantized
-from ..quantization import dequantize_linear, quantize_linear, to_range
+from ..quantization import check_scales, dequantize_linear, quantize_linear, to_range
 
 
 def _zero(zero_point: Array | None, like: Array) -> Array:
@@ -68,6 +69,7 @@ def qgemm(
     scale = np.float32(alpha) * a_scale * aligned(b_scale, b, -1)
     if y_scale is None or y_zero_point is None:
         return np.asarray(total.astype(np.float32) * scale)
+    check_scales(a_scale, b_scale, divisor=y_scale)
     return requantized(total, np.asarray(scale / y_scale), y_zero_point)
 
 
@@ -94,6 +96,7 @@ def qlinear_add(
 
     Spec: com.microsoft.QLinearAdd-1.
     """
+    check_scales(a_scale, b_scale, divisor=c_scale)
     ra, rb = np.asarray(a_scale / c_scale), np.asarray(b_scale / c_scale)
     za, zb, zc = (
         _zero(z, a).astype(np.float32) for z in (a_zero_point, b_zero_point, c_zero_point)
@@ -129,6 +132,7 @@ def qlinear_mul(
 
     Spec: com.microsoft.QLinearMul-1.
     """
+    check_scales(a_scale, b_scale, divisor=c_scale)
     x = a.astype(np.int32) - _zero(a_zero_point, a).astype(np.int32)
     y = b.astype(np.int32) - _zero(b_zero_point, b).astype(np.int32)
     scaled = (x * y).astype(np.float32) * (a_scale * b_scale / c_scale)
@@ -151,6 +155,7 @@ def qlinear_sigmoid(
 
     Spec: com.microsoft.QLinearSigmoid-1.
     """
+    check_scales(x_scale, divisor=y_scale)
     y = activation.sigmoid(dequantize_linear(x, x_scale, x_zero_point))
     return quantize_linear(y, y_scale, _zero(y_zero_point, x))
 
@@ -173,6 +178,7 @@ def qlinear_leaky_relu(
 
     Spec: com.microsoft.QLinearLeakyRelu-1.
     """
+    check_scales(x_scale, divisor=y_scale)
     y = activation.leaky_relu(dequantize_linear(x, x_scale, x_zero_point), alpha=alpha)
     return quantize_linear(y, y_scale, _zero(y_zero_point, x))
 
@@ -197,6 +203,7 @@ def qlinear_softmax(
 
     Spec: com.microsoft.QLinearSoftmax-1.
     """
+    check_scales(x_scale, divisor=y_scale)
     function = softmax.softmax if opset >= 13 else softmax.softmax_1
     y = function(dequantize_linear(x, x_scale, x_zero_point), axis=axis)
     return quantize_linear(y, y_scale, y_zero_point)
@@ -212,6 +219,7 @@ def qlinear_concat(y_scale: Array, y_zero_point: Array, /, *inputs: Array, axis:
 
     Spec: com.microsoft.QLinearConcat-1.
     """
+    check_scales(*inputs[1::3], divisor=y_scale)
     parts = [
         quantize_linear(dequantize_linear(*inputs[i : i + 3]), y_scale, y_zero_point)
         for i in range(0, len(inputs), 3)
@@ -239,6 +247,7 @@ def qlinear_reduce_mean(
 
     Spec: com.microsoft.QLinearReduceMean-1.
     """
+    check_scales(data_scale, divisor=reduced_scale)
     x = dequantize_linear(data, data_scale, data_zero_point)
     mean = reduction.reduce_mean(x, np.array(axes), keepdims=keepdims)
     return quantize_linear(mean, reduced_scale, _zero(reduced_zero_point, data))
@@ -266,32 +275,7 @@ def qlinear_where(
 
     Spec: com.microsoft.QLinearWhere-1.
     """
+    check_scales(x_scale, y_scale, divisor=z_scale)
     left = quantize_linear(dequantize_linear(x, x_scale, x_zero_point), z_scale, z_zero_point)
     right = quantize_linear(dequantize_linear(y, y_scale, y_zero_point), z_scale, z_zero_point)
     return np.where(condition, left, right)
-
-
-@op("QLinearGlobalAveragePool", since=1, domain="com.microsoft")
-def qlinear_global_average_pool(
-    x: Array,
-    x_scale: Array,
-    x_zero_point: Array,
-    y_scale: Array,
-    y_zero_point: Array,
-    /,
-    *,
-    channels_last: int = 0,
-) -> Array:
-    """The mean of each channel of an 8-bit image; the sum is exact until it is scaled.
-
-    >>> one, zero = np.float32(1), np.uint8(0)
-    >>> qlinear_global_average_pool(np.uint8([[[2, 4]]]), one, zero, one, zero)
-    array([[[3]]], dtype=uint8)
-
-    Spec: com.microsoft.QLinearGlobalAveragePool-1.
-    """
-    axes = tuple(range(1, x.ndim - 1) if channels_last else range(2, x.ndim))
-    wide = x.astype(np.int32) - x_zero_point.astype(np.int32)
-    total = wide.sum(axis=axes, keepdims=True, dtype=np.int64)
-    count = np.float32(wide.size // max(total.size, 1))
-    return requantized(total, np.asarray(x_scale / (y_scale * count)), y_zero_point)

@@ -157,7 +157,8 @@ def test_quantized_products(left: DType, right: DType, out: DType, data: st.Data
     rows, inner, columns = (data.draw(st.integers(1, 3)) for _ in range(3))
     a, b = data.draw(tensors(left, (rows, inner))), data.draw(tensors(right, (inner, columns)))
     zeros = [data.draw(tensors(dtype, ())) for dtype in (left, right, out)]
-    powers = st.integers(-8, 2).map(lambda n: 2.0**n)  # whose products float32 holds exactly
+    # Float32 holds the products of these exactly.
+    powers = st.sampled_from([sign * 2.0**n for n in range(-8, 3) for sign in (1, -1)])
     a_scale = f32(*(data.draw(powers) for _ in range(data.draw(st.sampled_from([1, rows])))))
     b_scale = f32(*(data.draw(powers) for _ in range(data.draw(st.sampled_from([1, columns])))))
     y_scale = np.array(data.draw(powers), np.float32)
@@ -219,15 +220,16 @@ def test_products_of_float8_are_exact_before_they_are_scaled() -> None:
     assert_equal(whole, np.array([[5]], np.int8))  # 3.75 rounds to 4
 
 
-@pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
-@pytest.mark.parametrize("place", range(3))
-def test_scales_are_positive_and_finite(bad: float, place: int) -> None:
+@pytest.mark.parametrize(
+    ("bad", "place"), [(0.0, 2), *((bad, i) for bad in (np.nan, np.inf, -np.inf) for i in range(3))]
+)
+def test_scales_are_finite_and_do_not_divide_by_zero(bad: float, place: int) -> None:
     scales = [ONE, ONE, ONE]
     scales[place] = np.array(bad, np.float32)
     a, zero = np.array([[[1]]], np.uint8), np.array(0, np.uint8)
     ops: list[Callable[..., Array]] = [qlinear_matmul, qlinear_conv]
     for op in ops:
-        with pytest.raises(ValueError, match="scale must be positive and finite"):
+        with pytest.raises(ValueError, match="scale .*must"):
             op(a, scales[0], zero, a, scales[1], zero, scales[2], zero)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from itertools import pairwise
 
@@ -11,10 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embedx import ops
-from embedx.ops.microsoft import fused_conv, qlinear_average_pool, qlinear_conv
+from embedx.ops.microsoft import (
+    fused_conv,
+    qlinear_average_pool,
+    qlinear_conv,
+    qlinear_global_average_pool,
+)
 from tests.assertions import assert_equal
-from tests.ops.microsoft.values import BYTES, f32, octets
-from tests.strategies import DType, generators
+from tests.ops.microsoft.values import BYTES, f32, octets, points, quantized, real, u8
+from tests.strategies import DType, generators, tensors
 
 Rng = np.random.Generator
 
@@ -84,6 +90,30 @@ def test_average_pool_rounds_the_mean_with_its_zero_point(
         rows.append(sums)
     expected = np.array([rows], dtype)
     assert_equal(found, expected.swapaxes(1, 2) if last else expected)
+
+
+@given(st.sampled_from(BYTES), st.booleans(), st.data())
+def test_global_average_pool(dtype: DType, last: bool, data: st.DataObject) -> None:
+    batch, channels = (data.draw(st.integers(1, 2)) for _ in range(2))
+    image = data.draw(st.sampled_from([(2,), (4, 2), (8,), (1, 2, 2)]))
+    x = data.draw(tensors(dtype, (batch, channels, *image)))
+    point, result = (data.draw(points(dtype, optional=False)) for _ in range(2))
+    axes = tuple(range(2, x.ndim))
+    mean = real(x, point).sum(axis=axes, keepdims=True) / Fraction(math.prod(image))
+    expected = quantized(mean, result, dtype)
+    if last:
+        x, expected = np.moveaxis(x, 1, -1), np.moveaxis(expected, 1, -1)
+    found = qlinear_global_average_pool(x, *point, *result, channels_last=int(last))
+    assert_equal(found, expected)
+
+
+@pytest.mark.parametrize(("x_scale", "y_scale"), [(math.nan, 1), (math.inf, 1), (1, 0)])
+def test_pools_refuse_what_no_scale_is(x_scale: float, y_scale: float) -> None:
+    x, zero = u8([[[1, 2]]]), u8(0)
+    with pytest.raises(ValueError, match="scale .*must"):
+        qlinear_average_pool(x, f32(x_scale), zero, f32(y_scale), zero, kernel_shape=(2,))
+    with pytest.raises(ValueError, match="scale .*must"):
+        qlinear_global_average_pool(x, f32(x_scale), zero, f32(y_scale), zero)
 
 
 def test_an_unknown_activation_is_refused() -> None:

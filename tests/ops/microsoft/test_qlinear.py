@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -21,7 +20,6 @@ from embedx.ops.microsoft import (
     qgemm,
     qlinear_add,
     qlinear_concat,
-    qlinear_global_average_pool,
     qlinear_leaky_relu,
     qlinear_mul,
     qlinear_reduce_mean,
@@ -30,38 +28,11 @@ from embedx.ops.microsoft import (
     qlinear_where,
 )
 from tests.assertions import assert_close, assert_equal
-from tests.ops.microsoft.values import BYTES, f32, s8, u8
+from tests.ops.microsoft.values import BYTES, f32, points, quantized, real, s8, u8
 from tests.oracles import elementwise
 from tests.strategies import DType, Shape, shapes, tensors
 
-Point: TypeAlias = tuple[Any, Any]
-"""A scale, and a zero point or None."""
 bytes_ = st.sampled_from(BYTES)
-scales = st.integers(-3, 3).map(lambda n: np.array(2.0**n, np.float32))
-
-
-@st.composite
-def points(draw: st.DrawFn, dtype: DType, *, optional: bool = True) -> Point:
-    """A scale and a zero point."""
-    missing = optional and draw(st.booleans())
-    return draw(scales), None if missing else draw(tensors(dtype, ()))
-
-
-def real(x: Array, point: Point) -> Array:
-    """The numbers for which quantized ones stand, as fractions."""
-    scale, zero = Fraction(float(point[0])), 0 if point[1] is None else int(point[1])
-    return elementwise(lambda v: (int(v) - zero) * scale, x, dtype=object)
-
-
-def quantized(x: Array, point: Point, dtype: DType, *, rounded_last: bool = False) -> Array:
-    scale, zero = Fraction(float(point[0])), 0 if point[1] is None else int(point[1])
-    info = np.iinfo(dtype)
-
-    def one(v: Fraction) -> int:
-        whole = round(v / scale + zero) if rounded_last else round(v / scale) + zero
-        return min(max(whole, int(info.min)), int(info.max))
-
-    return elementwise(one, x, dtype=dtype)
 
 
 @st.composite
@@ -165,21 +136,6 @@ def test_reduce_mean(dtype: DType, shape: Shape, kept: bool, data: st.DataObject
         assert_equal(found, quantized(np.asarray(mean, object), result, dtype))
 
 
-@given(bytes_, st.booleans(), st.data())
-def test_global_average_pool(dtype: DType, last: bool, data: st.DataObject) -> None:
-    batch, channels = (data.draw(st.integers(1, 2)) for _ in range(2))
-    image = data.draw(st.sampled_from([(2,), (4, 2), (8,), (1, 2, 2)]))
-    x = data.draw(tensors(dtype, (batch, channels, *image)))
-    point, result = (data.draw(points(dtype, optional=False)) for _ in range(2))
-    axes = tuple(range(2, x.ndim))
-    mean = real(x, point).sum(axis=axes, keepdims=True) / Fraction(math.prod(image))
-    expected = quantized(mean, result, dtype)
-    if last:
-        x, expected = np.moveaxis(x, 1, -1), np.moveaxis(expected, 1, -1)
-    found = qlinear_global_average_pool(x, *point, *result, channels_last=int(last))
-    assert_equal(found, expected)
-
-
 # -- several inputs -------------------------------------------------------------------------------
 
 
@@ -246,3 +202,29 @@ def test_scales_that_are_no_power_of_two_are_multiplied_in_float32() -> None:
     scaled = product.astype(np.float32) * (scales[0] * scales[1] / scales[2])
     expected = ops.cast(np.clip(np.rint(scaled + f32(33)), 0, 255), to=2)
     assert_equal(found, expected)
+
+
+BAD = [("input", math.nan), ("input", math.inf), ("output", math.nan), ("output", -math.inf)]
+
+
+@pytest.mark.parametrize(("which", "scale"), [*BAD, ("output", 0.0)])
+@pytest.mark.parametrize(
+    "op",
+    [
+        lambda x, y: qgemm(u8([[1]]), *x, u8([[1]]), f32(1), u8(0), None, *y),
+        lambda x, y: qlinear_add(u8([1]), *x, u8([1]), f32(1), None, *y),
+        lambda x, y: qlinear_mul(u8([1]), f32(1), None, u8([1]), *x, *y),
+        lambda x, y: qlinear_sigmoid(u8([1]), *x, *y),
+        lambda x, y: qlinear_leaky_relu(u8([1]), *x, *y),
+        lambda x, y: qlinear_softmax(u8([1]), *x, *y, opset=13),
+        lambda x, y: qlinear_concat(*y, u8([1]), f32(1), u8(0), u8([1]), *x, axis=0),
+        lambda x, y: qlinear_reduce_mean(u8([1]), *x, *y, axes=(0,), keepdims=1),
+        lambda x, y: qlinear_where(np.array([True]), u8([1]), f32(1), u8(0), u8([1]), *x, *y),
+    ],
+)
+def test_scales_are_finite_and_do_not_divide_by_zero(
+    op: Callable[[Any, Any], Array], which: str, scale: float
+) -> None:
+    fine, bad = (f32(0.5), u8(0)), (f32(scale), u8(0))
+    with pytest.raises(ValueError, match="scale .*must"):
+        op(*((bad, fine) if which == "input" else (fine, bad)))
