@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
+from dataclasses import dataclass
 from typing import Any
 
 _threads: ContextVar[int] = ContextVar("embedx.threads", default=1)
-_lock = threading.Lock()
+_lock = threading.RLock()
 _pool: ThreadPoolExecutor | None = None
-_runs = 0
-_blas: Any = None
-_restore: Any = None
 
 
 def available_cores() -> int:
@@ -33,13 +32,16 @@ def available_cores() -> int:
 
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:
-    """Let the work inside the block use ``count`` threads (None: one a core), BLAS one in each."""
+    """Let the work inside the block use ``count`` threads (None: one a core), BLAS one in each.
+
+    Blocks of several threads may overlap in any way; after the last of them BLAS is as it was.
+    """
     token = _threads.set(available_cores() if count is None else count)
-    _pin_blas()
+    own = _pin_blas()
     try:
         yield
     finally:
-        _release_blas()
+        _release_blas(own)
         _threads.reset(token)
 
 
@@ -57,15 +59,19 @@ def spread(work: Callable[[int, int], None], size: int, grain: int) -> None:
     if pieces == 1:
         work(0, size)
         return
-    edges = [size * i // pieces for i in range(pieces + 1)]
+    edges = [size * i // pieces for i in range(pieces)]
     pool = _shared_pool()
-    others = [
-        # The context carries NumPy's error state and the run's budget into the thread.
-        pool.submit(copy_context().run, _piece, work, start, stop)
-        for start, stop in itertools.pairwise(edges[1:])
-    ]
+    others: list[Future[None]] = []
+    for start, stop in itertools.pairwise(edges):
+        try:
+            # The context carries NumPy's error state and the run's budget into the thread.
+            others.append(pool.submit(copy_context().run, _piece, work, start, stop))
+        except RuntimeError as refusal:
+            if "cannot schedule" not in str(refusal):
+                raise
+            break  # the main thread has ended, and this one goes on without the pool
     try:
-        work(edges[0], edges[1])
+        work(edges[len(others)], size)
     finally:
         errors = [future.exception() for future in others]
     for error in filter(None, errors):
@@ -74,6 +80,9 @@ def spread(work: Callable[[int, int], None], size: int, grain: int) -> None:
 
 def _piece(work: Callable[[int, int], None], start: int, stop: int) -> None:
     _threads.set(1)
+    for library in _libraries:
+        if library.shared is False:
+            library.hold()  # for good, as nobody else uses the pool's threads
     work(start, stop)
 
 
@@ -85,34 +94,121 @@ def _shared_pool() -> ThreadPoolExecutor:
         return _pool
 
 
-def _pin_blas() -> None:
-    """Several runs at once share one pin: the first sets it, the last takes it away."""
-    global _runs, _blas, _restore
+@dataclass(eq=False)
+class _Library:
+    """A BLAS library, and the number of threads that it may use."""
+
+    path: str
+    limit: Callable[[], int]
+    set_limit: Callable[[int], object]
+    shared: bool | None = None
+    """Whether all threads have one limit, or each its own; None until that has been seen."""
+    before: int | None = None
+    """The shared limit that comes back after the last run."""
+
+    def hold(self) -> int | None:
+        """Set the limit to 1; what it was, if that is something else."""
+        found = self.limit()
+        if found == 1:
+            return None
+        self.set_limit(1)
+        return found
+
+
+_libraries: tuple[_Library, ...] = ()
+_modules = 0
+"""How many modules there were when libraries were looked for."""
+_runs: list[int] = []
+"""The thread of each run."""
+
+
+def _pin_blas() -> list[tuple[_Library, int]]:
+    """Hold BLAS to one thread. What comes back are limits that the thread itself has to restore."""
+    own = []
     with _lock:
-        _runs += 1
-        if _runs > 1 or available_cores() == 1:
-            return
-        if _blas is None:
-            from threadpoolctl import ThreadpoolController
+        _look_for_libraries()
+        for library in _libraries:
+            # Also while others run: whoever set a limit before them may have put it back since.
+            before = library.hold()
+            if before is None:
+                continue
+            if library.shared is None:
+                library.shared = _in_another_thread(library.limit) == 1
+            if library.shared:
+                library.before = before
+            else:
+                own.append((library, before))
+        _runs.append(threading.get_ident())
+    return own
 
-            _blas = ThreadpoolController()
-        _restore = _blas.limit(limits=1, user_api="blas")
 
-
-def _release_blas() -> None:
-    global _runs, _restore
+def _release_blas(own: list[tuple[_Library, int]]) -> None:
+    for library, before in own:
+        library.set_limit(before)
     with _lock:
-        _runs -= 1
-        if _runs == 0 and _restore is not None:
-            _restore.restore_original_limits()
-            _restore = None
+        _runs.remove(threading.get_ident())
+        _restore_shared_limits()
 
 
-def _forget() -> None:
-    """In a forked child the threads are gone, and the lock may be held by one of them."""
-    global _pool, _lock
-    _pool, _lock = None, threading.Lock()
+def _restore_shared_limits() -> None:
+    """Give back what runs have taken, once there are none, unless somebody set another limit."""
+    if _runs:
+        return
+    for library in _libraries:
+        if library.before is not None and library.limit() == 1:
+            library.set_limit(library.before)
+        library.before = None
+
+
+def _look_for_libraries() -> None:
+    """Know the BLAS libraries of the process. They come with modules; most runs find no new one."""
+    global _libraries, _modules
+    if len(sys.modules) == _modules:
+        return
+    from threadpoolctl import ThreadpoolController
+
+    known = {library.path for library in _libraries}
+    found = ThreadpoolController().select(user_api="blas").lib_controllers
+    new = [c for c in found if c.filepath not in known]
+    _libraries += tuple(_Library(c.filepath, c.get_num_threads, _setter(c)) for c in new)
+    _modules = len(sys.modules)
+
+
+def _setter(controller: Any) -> Callable[[int], object]:
+    """How any thread sets the limit of a library.
+
+    threadpoolctl, from 3.8 on, lets just one thread set the limit of an OpenBLAS whose threads the
+    process shares, and ignores all others without a word. So OpenBLAS itself is asked.
+    """
+    if controller.internal_api == "openblas" and controller.threading_layer != "openmp":
+        for name in controller.check_symbols:  # by which threadpoolctl has known it
+            function = getattr(controller.dynlib, name.replace("_get_", "_set_"), None)
+            if function is not None:
+                return function
+    return controller.set_num_threads
+
+
+def _in_another_thread(function: Callable[[], int]) -> int:
+    found = []
+    thread = threading.Thread(target=lambda: found.append(function()))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def _forget_other_threads() -> None:
+    """In a forked child only the thread that forked goes on."""
+    global _pool
+    _pool = None
+    _runs[:] = [thread for thread in _runs if thread == threading.get_ident()]
+    _restore_shared_limits()
+    _lock.release()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    # The lock is taken, so that the child does not begin in the middle of a change.
+    os.register_at_fork(
+        before=_lock.acquire,
+        after_in_parent=_lock.release,
+        after_in_child=_forget_other_threads,
+    )
