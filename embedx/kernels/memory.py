@@ -28,8 +28,17 @@ _MOST = 2**27
 """Bytes that are kept when nothing uses them."""
 
 
+# Python's own choice is memory that a forked child shares with its parent. Where nothing forks,
+# on Windows, there is no choice, and anonymous memory belongs to the process.
+_PRIVATE = {"flags": mmap.MAP_PRIVATE} if hasattr(mmap, "MAP_PRIVATE") else {}
+
+
 class Buffer(mmap.mmap):
-    """Anonymous memory that arrays use one after the other."""
+    """Anonymous memory of this process that arrays use one after the other."""
+
+    def __new__(cls, size: int) -> Buffer:
+        """Memory of ``size`` bytes."""
+        return super().__new__(cls, -1, size, **_PRIVATE)
 
 
 _lock = threading.Lock()
@@ -46,7 +55,7 @@ def fresh(shape: Sequence[int], dtype: Any) -> Array:
     with _lock:
         buffer = _idle(size)
         if buffer is None:
-            buffer = Buffer(-1, size)
+            buffer = Buffer(size)
             _keep(buffer)
         # Its first reference is made before another thread can look for idle buffers.
         return np.ndarray(shape, dtype, buffer)
@@ -72,7 +81,7 @@ def _keep(buffer: Buffer) -> None:
 
 
 def _references_when_idle() -> int:
-    for buffer in [Buffer(-1, 4096)]:
+    for buffer in [Buffer(4096)]:
         return sys.getrefcount(buffer)
     raise AssertionError
 
@@ -81,9 +90,13 @@ _IDLE = _references_when_idle()
 
 
 def _forget() -> None:
-    """In a forked child the lock may be held by a thread that is gone."""
-    global _lock
-    _lock = threading.Lock()
+    """Start anew in a forked child.
+
+    Whoever holds the lock or a buffer there may be a thread that is gone, and the idle buffers are
+    no bargain: each page that is written to would first be copied.
+    """
+    global _lock, _buffers
+    _lock, _buffers = threading.Lock(), []
 
 
 if hasattr(os, "register_at_fork"):
