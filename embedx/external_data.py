@@ -15,7 +15,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from embedx.errors import ExternalDataError
 
-_KEYS = {"location", "offset", "length", "checksum", "basepath"}
+_KEYS = {"location", "offset", "length", "checksum"}
+"""Those of the standard. Writers add some of their own, which only they understand."""
 
 
 class ExternalData:
@@ -82,8 +83,9 @@ class ExternalData:
 
 
 def _fields(tensor: str, entries: list[tuple[str, str]]) -> Mapping[str, str]:
-    fields = dict(entries)
-    if len(fields) != len(entries) or not fields.keys() <= _KEYS or "location" not in fields:
+    known = [(key, value) for key, value in entries if key in _KEYS]
+    fields = dict(known)
+    if len(fields) != len(known) or "location" not in fields:
         raise ExternalDataError(
             f"tensor {tensor!r}: external data has the keys {sorted(k for k, _ in entries)}, "
             "expected location, and perhaps offset, length and checksum, once each"

@@ -6,11 +6,13 @@ the process. What is not checked here is checked in Python by the plan and by th
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
@@ -32,9 +34,12 @@ from embedx.graph import (
     Type,
     Value,
 )
-from embedx.ops import code_of, dtype_of, resolve
+from embedx.ops import Op, code_of, dtype_of, resolve
 from embedx.tensor_proto import decode_sparse_tensor, decode_tensor
 from embedx.wire import without_weights
+
+_Imports: TypeAlias = Mapping[str, tuple[int, ...]]
+"""By domain the versions of its operators that a file imports: one, or all that it names."""
 
 MAX_FILE_BYTES = 2**31
 MAX_NESTING = 32
@@ -98,17 +103,19 @@ def _model(
         raise ModelError(
             f"ir_version {model.ir_version} is not supported (3 to {onnx.IR_VERSION + 1})"
         )
-    opsets = _opsets(model.opset_import, "the model")
+    imports = _imports(model.opset_import, "the model")
+    if not imports:
+        raise ModelError("the model does not say which version of the operators it is written in")
     functions = {}
     for proto in model.functions:
-        function = _function(proto, opsets, external)
+        function = _function(proto, imports, external)
         key = (function.domain, function.name, function.overload)
         if key in functions:
             raise ModelError(f"function {function.name!r} is defined twice")
         functions[key] = function
     return _graph(
         model.graph,
-        opsets,
+        imports,
         external,
         functions=functions,
         metadata={p.key: p.value for p in model.metadata_props},
@@ -117,16 +124,48 @@ def _model(
     )
 
 
-def _opsets(imports: Iterable[Any], where: str) -> dict[str, int]:
-    opsets: dict[str, int] = {}
-    for entry in imports:
-        domain = _domain(entry.domain)
-        if opsets.setdefault(domain, entry.version) != entry.version:
-            raise ModelError(f"{where} imports two versions of domain {domain or 'ai.onnx'!r}")
-        newest = onnx.defs.onnx_opset_version()
+def _imports(entries: Iterable[Any], where: str) -> _Imports:
+    imports: dict[str, tuple[int, ...]] = {}
+    for entry in entries:
+        domain, newest = _domain(entry.domain), onnx.defs.onnx_opset_version()
         if domain == "" and not 1 <= entry.version <= newest:
             raise ModelError(f"{where} imports opset {entry.version}, supported are 1 to {newest}")
-    return opsets
+        others = (version for version in imports.get(domain, ()) if version != entry.version)
+        imports[domain] = (*others, entry.version)
+    return imports
+
+
+def _opset(node: Node, imports: _Imports) -> int:
+    """The version in which a node is written.
+
+    Of a domain that is imported several times it is the last one, and that must make no difference;
+    of a domain that is not imported, as is often forgotten, the newest one. onnxruntime chooses
+    so, too. Raises ModelError if the versions mean different operators.
+    """
+    versions = imports.get(node.domain) or (_newest(node.domain),)
+    behaviours = {_behaviour(node.op_type, version, node.domain) for version in versions}
+    if len(behaviours) > 1:
+        listed = " and ".join(map(str, versions))
+        raise ModelError(
+            f"{node} differs between the versions {listed} of {node.domain or 'ai.onnx'!r}, "
+            "which are both imported; keep the one that is meant"
+        )
+    return versions[-1]
+
+
+@functools.cache
+def _newest(domain: str) -> int:
+    """The newest version of a domain. Of those that the standard lacks there is one."""
+    schemas = onnx.defs.get_all_schemas()
+    return max((s.since_version for s in schemas if s.domain == domain), default=1)
+
+
+def _behaviour(op_type: str, opset: int, domain: str) -> Op | None:
+    """What an operator does at an opset; None where embedx has no such operator."""
+    try:
+        return resolve(op_type, opset, domain)
+    except LookupError:
+        return None
 
 
 def _domain(name: str) -> str:
@@ -135,7 +174,7 @@ def _domain(name: str) -> str:
 
 def _graph(
     proto: Any,
-    opsets: Mapping[str, int],
+    imports: _Imports,
     external: ExternalData,
     depth: int = 0,
     *,
@@ -156,9 +195,9 @@ def _graph(
         name=proto.name,
         inputs=tuple(_value(v) for v in proto.input),
         outputs=tuple(_value(v) for v in proto.output),
-        nodes=tuple(_node(n, i, opsets, external, depth) for i, n in enumerate(proto.node)),
+        nodes=tuple(_node(n, i, imports, external, depth) for i, n in enumerate(proto.node)),
         initializers=initializers,
-        opsets=opsets,
+        opsets={domain: versions[-1] for domain, versions in imports.items()},
         functions=functions or {},
         values={v.name: _type(v.type) for v in proto.value_info},
         metadata=metadata or {},
@@ -174,35 +213,25 @@ def _add(
     initializers[name] = value
 
 
-def _node(
-    proto: Any, index: int, opsets: Mapping[str, int], external: ExternalData, depth: int
-) -> Node:
-    domain = _domain(proto.domain)
+def _node(proto: Any, index: int, imports: _Imports, external: ExternalData, depth: int) -> Node:
+    node = Node(
+        proto.op_type, tuple(proto.input), tuple(proto.output), {}, _domain(proto.domain),
+        proto.name, proto.overload, index=index,
+    )  # fmt: skip
     attributes: dict[str, Any] = {}
     for attribute in proto.attribute:
         if attribute.name in attributes:
-            raise ModelError(
-                f"{proto.op_type} (node {index}) has the attribute {attribute.name!r} twice"
-            )
-        where = f"{proto.op_type} (node {index}), attribute {attribute.name!r}"
-        attributes[attribute.name] = _attribute(attribute, where, opsets, external, depth)
-    # Contrib domains are often used without an import; they have one version.
-    opset = opsets.get(domain, 0 if domain == "" else 1)
-    if domain == "" and proto.op_type == "LayerNormalization" and "com.microsoft" in opsets:
-        opset = max(opset, 17)  # onnxruntime's optimizers write it into models of any opset
-    inputs, outputs = tuple(proto.input), tuple(proto.output)
-    kind, name, overload = proto.op_type, proto.name, proto.overload
-    return Node(kind, inputs, outputs, attributes, domain, name, overload, opset, index)
+            raise ModelError(f"{node} has the attribute {attribute.name!r} twice")
+        where = f"{node}, attribute {attribute.name!r}"
+        attributes[attribute.name] = _attribute(attribute, where, imports, external, depth)
+    return replace(node, attributes=attributes, opset=_opset(node, imports))
 
 
 def _attribute(
-    proto: Any, where: str, opsets: Mapping[str, int], external: ExternalData, depth: int
+    proto: Any, where: str, imports: _Imports, external: ExternalData, depth: int
 ) -> Any:
-    if proto.ref_attr_name:
-        return Reference(proto.ref_attr_name)
-
     def graph(g: Any) -> Graph:
-        return _graph(g, opsets, external, depth + 1)
+        return _graph(g, imports, external, depth + 1)
 
     def tensor(t: Any) -> Array:
         return decode_tensor(t, external, where)
@@ -210,7 +239,12 @@ def _attribute(
     def sparse(t: Any) -> SparseTensor:
         return decode_sparse_tensor(t, external, where)
 
-    one = {
+    filled = {field.name for field, _ in proto.ListFields()} - _AROUND_THE_VALUE
+    if proto.ref_attr_name:
+        if filled:
+            raise ModelError(f"{where} has a value and refers to {proto.ref_attr_name!r}")
+        return Reference(proto.ref_attr_name)
+    decoders: dict[int, tuple[str, Callable[[Any], Any]]] = {
         AttributeProto.FLOAT: ("f", float),
         AttributeProto.INT: ("i", int),
         AttributeProto.STRING: ("s", _text),
@@ -218,8 +252,6 @@ def _attribute(
         AttributeProto.GRAPH: ("g", graph),
         AttributeProto.SPARSE_TENSOR: ("sparse_tensor", sparse),
         AttributeProto.TYPE_PROTO: ("tp", _type),
-    }
-    several = {
         AttributeProto.FLOATS: ("floats", float),
         AttributeProto.INTS: ("ints", int),
         AttributeProto.STRINGS: ("strings", _text),
@@ -228,13 +260,25 @@ def _attribute(
         AttributeProto.SPARSE_TENSORS: ("sparse_tensors", sparse),
         AttributeProto.TYPE_PROTOS: ("type_protos", _type),
     }
-    if proto.type in one:
-        field, decode = one[proto.type]
-        return decode(getattr(proto, field))  # type: ignore[operator]
-    if proto.type in several:
-        field, decode = several[proto.type]
-        return tuple(decode(v) for v in getattr(proto, field))  # type: ignore[operator]
-    raise ModelError(f"{where} has the unknown type {proto.type}")
+    if proto.type not in decoders:
+        raise ModelError(f"{where} has the unknown type {proto.type}")
+    declared, decode = decoders[proto.type]
+    if filled - {declared}:
+        found = ", ".join(sorted(filled))
+        raise ModelError(f"{where} is declared to have its value in {declared!r}, it has {found}")
+    if declared in _LISTS:
+        return tuple(map(decode, getattr(proto, declared)))
+    if not filled and declared not in _OMITTED_IF_ZERO:
+        raise ModelError(f"{where} has no value in {declared!r}")
+    return decode(getattr(proto, declared))
+
+
+_AROUND_THE_VALUE = {"name", "type", "doc_string", "ref_attr_name"}
+_LISTS = {
+    "floats", "ints", "strings", "tensors", "graphs", "sparse_tensors", "type_protos"
+}  # fmt: skip
+_OMITTED_IF_ZERO = {"f", "i", "s"}
+"""Writers that follow proto3 leave out a number that is 0, and a text without letters."""
 
 
 def _text(data: bytes) -> str | bytes:
@@ -244,9 +288,9 @@ def _text(data: bytes) -> str | bytes:
         return data
 
 
-def _function(proto: Any, opsets: Mapping[str, int], external: ExternalData) -> Function:
+def _function(proto: Any, imports: _Imports, external: ExternalData) -> Function:
     where = f"function {proto.name!r}"
-    own = {**opsets, **_opsets(proto.opset_import, where)}
+    own = {**imports, **_imports(proto.opset_import, where)}
     defaults: dict[str, Any] = dict.fromkeys(proto.attribute)
     for attribute in proto.attribute_proto:
         defaults[attribute.name] = _attribute(attribute, where, own, external, 0)
@@ -316,17 +360,16 @@ def write_model(graph: Graph, path: Path, *, external_data: bool = False) -> Non
 
 
 def _encode(graph: Graph) -> ModelProto:
+    opsets = {**{node.domain: node.opset for node in graph.walk()}, **graph.opsets}
     for node in graph.walk():
-        imported = graph.opsets.get(node.domain, 1)
-        if node.opset != imported and resolve(node.op_type, node.opset, node.domain) != resolve(
-            node.op_type, imported, node.domain
-        ):
-            raise ModelError(f"{node} is written in opset {node.opset}, the model in {imported}")
+        versions = (node.opset, opsets[node.domain])
+        if len({_behaviour(node.op_type, version, node.domain) for version in versions}) > 1:
+            raise ModelError(f"{node} is written in opset {node.opset}, the model in {versions[1]}")
     model = helper.make_model(
         _graph_proto(graph),
         producer_name="embedx",
         ir_version=graph.ir_version,
-        opset_imports=[helper.make_opsetid(d, v) for d, v in graph.opsets.items()],
+        opset_imports=[helper.make_opsetid(d, v) for d, v in opsets.items()],
     )
     helper.set_model_props(model, dict(graph.metadata))
     return model

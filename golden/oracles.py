@@ -70,7 +70,7 @@ def by_formula(
 
 def check_types(name: str, opset: int, inputs: Sequence[Any]) -> None:
     """Raise TypeError for an input of a type that the operator does not take at this opset."""
-    if name in CONTRIB_SCHEMAS:
+    if not onnx.defs.has(name, opset):
         return
     parameters = onnx.defs.get_schema(name, opset).inputs
     for place, x in enumerate(inputs):
@@ -82,7 +82,7 @@ def check_types(name: str, opset: int, inputs: Sequence[Any]) -> None:
 
 def defaults(name: str, opset: int) -> dict[str, Any]:
     """The attributes for which the operator's schema has defaults."""
-    if name in CONTRIB_SCHEMAS:
+    if not onnx.defs.has(name, opset):
         known = CONTRIB_SCHEMAS[name]["attributes"].items()
         return {key: a["default"] for key, a in known if "default" in a}
     attributes = onnx.defs.get_schema(name, opset).attributes.values()

@@ -1,8 +1,9 @@
 """Write contrib_schemas.json: inputs, outputs and attributes of onnxruntime's own operators.
 
-``onnx.defs`` knows the standard's operators only, so the signatures of ``com.microsoft`` (and of
-SimplifiedLayerNormalization, which onnxruntime keeps in the default domain) are read from
-onnxruntime itself, once, and tests/test_signatures.py compares ours with that table.
+``onnx.defs`` knows the standard's operators only, so the signatures of ``com.microsoft``, and of
+what onnxruntime alone has in the default domain, are read from onnxruntime itself, once, and
+tests/test_signatures.py compares ours with that table. In the default domain that is what its
+optimizers write, and what ONNX tried out and removed at opset 10, of which no schema is left.
 
     python golden/record_contrib_schemas.py
 """
@@ -20,16 +21,24 @@ from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
 
 TABLE = Path(__file__).parent / "contrib_schemas.json"
 CONTRIB = "com.microsoft"
-STRAY = {"SimplifiedLayerNormalization"}  # in the default domain, without an ONNX schema
 OPTIONS = {"Single": "required", "Optional": "optional", "Variadic": "variadic"}
 
 
 def main() -> None:
-    schemas = {
-        f"{schema.domain}.{schema.name}".lstrip("."): describe(schema)
-        for schema in get_all_operator_schema()
-        if schema.domain == CONTRIB or (schema.domain == "" and schema.name in STRAY)
+    known = {
+        (schema.domain, schema.name, schema.since_version)
+        for schema in onnx.defs.get_all_schemas_with_history()
     }
+    own = [
+        schema
+        for schema in get_all_operator_schema()
+        if schema.domain in ("", CONTRIB)
+        and (schema.domain, schema.name, schema.since_version) not in known
+    ]
+    schemas = {title(schema): describe(schema) for schema in own if not schema.deprecated}
+    for schema in own:
+        if schema.deprecated:
+            schemas[title(schema)]["removed"] = schema.since_version
     source = f"onnxruntime {onnxruntime.__version__}"
     lines = ",\n".join(
         f"{json.dumps(name)}: {json.dumps(schemas[name])}" for name in sorted(schemas)
@@ -37,6 +46,10 @@ def main() -> None:
     text = f'{{"source": {json.dumps(source)}, "operators": {{\n{lines}\n}}}}\n'
     TABLE.write_text(text, encoding="utf-8")
     print(f"{TABLE.name}: {len(schemas)} operators of {source}")
+
+
+def title(schema: Any) -> str:
+    return f"{schema.domain}.{schema.name}".lstrip(".")
 
 
 def describe(schema: Any) -> dict[str, Any]:

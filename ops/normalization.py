@@ -20,7 +20,7 @@ class LayerNormalization(NamedTuple):
     inv_std_dev: Array
 
 
-@op("LayerNormalization", since=17, rounds=(0,))
+@op("LayerNormalization", since=1, rounds=(0,), like=(1,))
 def layer_normalization(
     x: Array,
     scale: Array,
@@ -33,25 +33,30 @@ def layer_normalization(
 ) -> LayerNormalization:
     """``X`` standardised over every axis from ``axis`` on, then scaled and shifted.
 
-    ``scale`` and ``b`` have the dtype of X and broadcast to its shape; TypeError and ValueError
-    otherwise. The statistics are taken at least in ``stash_type`` and returned in it, with 1 for
-    each normalised dimension.
+    ``scale`` and ``b`` have one dtype, which they give the result, and broadcast to the shape of X;
+    TypeError and ValueError otherwise. The statistics are taken at least in ``stash_type`` and
+    returned in it, with 1 for each normalised dimension.
+
+    The standard has the operator from opset 17 on, for X of the type of ``scale``; onnxruntime
+    writes and runs it at any opset, also with another float type for X.
 
     >>> layer_normalization(np.array([[1.0, 3.0]]), np.ones(2), np.array([0.0, 10.0])).y.round(3)
     array([[-1., 11.]])
 
     Spec: LayerNormalization-17; Ba et al. 2016.
     """
-    one_type(x, scale, *(() if b is None else (b,)))
+    one_type(scale, *(() if b is None else (b,)))
     axes = tuple(range(axis_in(axis, x.ndim), x.ndim))
     stash = _stashed(x, stash_type)
     mean = mean_over(stash, axes)
     centred = stash - mean
     inv_std_dev = 1 / np.sqrt(mean_over(np.square(centred), axes) + epsilon)
-    y = (centred * inv_std_dev).astype(x.dtype, copy=False) * _fitted(scale, x)
+    wide = np.promote_types(x.dtype, scale.dtype)
+    y = (centred * inv_std_dev).astype(wide, copy=False) * _fitted(scale, x)
+    y = y if b is None else y + _fitted(b, x)
     returned = dtype_of(stash_type)
     return LayerNormalization(
-        y if b is None else y + _fitted(b, x),
+        y.astype(scale.dtype, copy=False),
         mean.astype(returned, copy=False),
         inv_std_dev.astype(returned, copy=False),
     )

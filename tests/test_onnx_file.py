@@ -12,7 +12,7 @@ import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx import TensorProto, helper, numpy_helper
+from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
 from embedx.engine import Engine
 from embedx.errors import EmbedxError, ExternalDataError, InputError, ModelError
@@ -86,7 +86,7 @@ def _tensor(**fields: Any) -> Any:
     [
         (lambda p: setattr(p, "ir_version", 99), "ir_version 99"),
         (lambda p: setattr(p.opset_import[0], "version", 999), "opset 999, supported are 1 to"),
-        (lambda p: p.opset_import.append(helper.make_opsetid("", 13)), "imports two versions"),
+        (lambda p: p.ClearField("opset_import"), "does not say which version"),
         (lambda p: p.graph.initializer.append(p.graph.initializer[0]), "occurs twice"),
         (_tensor(dims=[-1], data_type=1), r"has the dimensions \(-1,\)"),
         (_tensor(dims=[2**40, 2**40], data_type=1), "has the dimensions"),
@@ -102,6 +102,101 @@ def _tensor(**fields: Any) -> Any:
 def test_contradictory_files_are_refused(edit: Any, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         read_model(_edited(edit))
+
+
+# Versions of the operators.
+
+SOFTMAX = "g (float[2,2,2] x) => (float[2,2,2] z) { z = Softmax(x) }"
+
+
+def _imported(text: str, *versions: tuple[str, int]) -> onnx.ModelProto:
+    proto = model(text)
+    del proto.opset_import[:]
+    proto.opset_import.extend(helper.make_opsetid(*version) for version in versions)
+    return proto
+
+
+@pytest.mark.parametrize(
+    "versions",
+    [
+        [("", 13), ("", 13)],
+        [("", 13), ("ai.onnx", 13), ("com.microsoft", 1), ("com.microsoft", 1)],
+        [("", 17), ("", 13)],  # which mean the same Softmax
+    ],
+)
+def test_domains_may_be_imported_twice_where_that_makes_no_difference(versions: Any) -> None:
+    graph = read_model(_imported(SOFTMAX, *versions))
+    assert (graph.nodes[0].opset, graph.opsets[""]) == (13, 13)
+
+
+@pytest.mark.parametrize("versions", [[("", 11), ("", 13)], [("", 13), ("ai.onnx", 11)]])
+def test_versions_that_differ_in_an_operator_are_refused(versions: Any) -> None:
+    with pytest.raises(ModelError, match=r"Softmax \(node 0\) differs between the versions 1\d"):
+        read_model(_imported(SOFTMAX, *versions))
+
+
+def test_of_a_domain_that_is_not_imported_it_is_the_newest_version(tmp_path: Path) -> None:
+    graph = read_model(_imported(SOFTMAX, ("com.microsoft", 1)))
+    assert graph.nodes[0].opset == onnx.defs.onnx_opset_version()
+    proto = model(NEG)
+    proto.graph.node[0].op_type, proto.graph.node[0].domain = "Scaler", "ai.onnx.ml"
+    graph = read_model(proto)
+    assert graph.nodes[0].opset == 5
+    write_model(graph, tmp_path / "model.onnx")
+    assert read_model(tmp_path / "model.onnx").opsets == {"": 17, "ai.onnx.ml": 5}
+
+
+@pytest.mark.parametrize("opset", [8, 11, 16, 17])
+@pytest.mark.parametrize("imports", ["", ', "com.microsoft" : 1'])
+def test_layer_normalization_is_known_at_any_opset(opset: int, imports: str) -> None:
+    text = "g (float[1,2] x, float[2] s) => (float[1,2] z) { z = LayerNormalization(x, s) }"
+    engine = Engine(model(text, opset=opset, imports=imports))
+    x, scale = np.array([[1, 3]], np.float32), np.array([1, 2], np.float32)
+    np.testing.assert_allclose(engine.run([x, scale])[0], [[-1, 2]], rtol=1e-5)
+
+
+# Attributes.
+
+
+def _fill(**fields: Any) -> Any:
+    def edit(attribute: Any) -> None:
+        for name, value in fields.items():
+            if isinstance(value, list):
+                getattr(attribute, name).extend(value)
+            else:
+                setattr(attribute, name, value)
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (_fill(type=0), "the unknown type 0"),
+        (_fill(floats=[1.0]), "its value in 'i', it has floats, i"),
+        (_fill(ints=[1]), "its value in 'i', it has i, ints"),
+        (_fill(f=1.0), "its value in 'i', it has f, i"),
+        (_fill(type=AttributeProto.INTS), "its value in 'ints', it has i"),
+        (_fill(type=AttributeProto.FLOAT), "its value in 'f', it has i"),
+        (_fill(ref_attr_name="axis"), "has a value and refers to 'axis'"),
+        (lambda a: (a.ClearField("i"), _fill(type=AttributeProto.GRAPH)(a)), "no value in 'g'"),
+        (lambda a: (a.ClearField("i"), _fill(floats=[1.0])(a)), "its value in 'i', it has floats"),
+    ],
+)
+def test_values_are_where_their_type_says(edit: Any, message: str) -> None:
+    proto = model("g (float[2] x) => (float[2] z) { z = Softmax<axis = 0>(x) }")
+    proto.graph.node[0].name = "last"
+    edit(proto.graph.node[0].attribute[0])
+    with pytest.raises(
+        ModelError, match=rf"^Softmax 'last' \(node 0\), attribute 'axis' .*{message}"
+    ):
+        read_model(proto)
+
+
+def test_numbers_that_are_left_out_are_zero() -> None:
+    proto = model("g (float[2,2] x) => (float[2,2] z) { z = Softmax<axis = 1>(x) }")
+    proto.graph.node[0].attribute[0].ClearField("i")
+    assert read_model(proto).nodes[0].attributes == {"axis": 0}
 
 
 @pytest.mark.parametrize(
@@ -236,7 +331,6 @@ def test_external_data_may_lie_beside_a_linked_model(tmp_path: Path) -> None:
         ({"offset": "٤"}, "no count"),
         ({"offset": "99999999999999999999"}, "no count"),
         ({"length": "4"}, "declares 4"),
-        ({"__class__": "x"}, "has the keys"),
     ],
 )
 def test_external_data_outside_the_folder_is_never_read(
@@ -249,6 +343,22 @@ def test_external_data_outside_the_folder_is_never_read(
     (folder / "folder").mkdir()
     os.mkfifo(folder / "pipe")
     with pytest.raises(ExternalDataError, match=message):
+        read_model(path)
+
+
+def test_keys_of_external_data_that_only_others_understand_are_ignored(tmp_path: Path) -> None:
+    entries = {"prepacked_0": "w|0;8;", "basepath": "/", "__class__": "x", "checksum": "0" * 40}
+    assert read_model(_with_external(tmp_path, entries)).initializers
+
+
+@pytest.mark.parametrize("key", ["location", "offset", "length", "checksum"])
+def test_the_standard_keys_of_external_data_occur_once(tmp_path: Path, key: str) -> None:
+    path = _with_external(tmp_path, {"offset": "0", "length": "8", "checksum": "0"})
+    proto = onnx.load(path, load_external_data=False)
+    entries = proto.graph.initializer[0].external_data
+    entries.add().CopyFrom(next(entry for entry in entries if entry.key == key))
+    path.write_bytes(proto.SerializeToString())
+    with pytest.raises(ExternalDataError, match="once each"):
         read_model(path)
 
 

@@ -184,6 +184,8 @@ def contrib_schemas() -> dict[tuple[str, str], list[Schema]]:
             for key, a in schema["attributes"].items()
         }
         found[domain, name] = [Schema(schema["since"], schema["inputs"], attributes)]
+        if "removed" in schema:
+            found[domain, name].append(Schema(schema["removed"], {}, {}, deprecated=True))
     return found
 
 
@@ -193,7 +195,16 @@ def _plain(value: Any) -> Any:
     return tuple(map(_plain, value)) if isinstance(value, list) else value
 
 
-SCHEMAS = contrib_schemas() | standard_schemas()
+def all_schemas() -> dict[tuple[str, str], list[Schema]]:
+    """By domain and name, oldest first. onnxruntime has a few before the standard has them."""
+    own, standard = contrib_schemas(), standard_schemas()
+    return {
+        key: sorted(own.get(key, []) + standard.get(key, []), key=lambda schema: schema.version)
+        for key in own.keys() | standard.keys()
+    }
+
+
+SCHEMAS = all_schemas()
 
 
 def served(entry: Op) -> list[Schema]:

@@ -66,6 +66,7 @@ CASES["SimplifiedLayerNormalization"] = [
     Case("two_axes", 17, [some(2, 2, 3), some(2, 3, seed=1)], {"axis": 1}),
     Case("statistics", 17, [some(2, 4), some(4, seed=1)], {"epsilon": 0.1}, (True, True)),
     Case("float16", 17, [f16([300, -300, 100, 0]), f16(1, 2, 1, 0.5)]),
+    Case("halves_by_float32", 11, [f16([300, -300, 100, 0]), f32(1, 2, 1, 0.5)]),
 ]
 TABLES = [some(5, 4), some(3, 4, seed=1), some(2, 4, seed=2)]
 AFFINE = [some(4, seed=3), some(4, seed=4)]

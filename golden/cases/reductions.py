@@ -45,6 +45,8 @@ CASES["Hardmax"].append(Case("tie", 13, [f32([1, 3, 3], [0, 0, 0])]))
 # Normalisation.
 SPREAD = f16([300, -300, 100, 0], [60000, -60000, 1, 2])
 CASES["LayerNormalization"] = [
+    Case("opset9", 9, [some(2, 4), some(4, seed=1), some(4, seed=2)], {}, (True, True, True)),
+    Case("opset14_halves", 14, [SPREAD, f32(1, 2, 1, 0.5), f32(0, 1, 0, 0)]),
     Case("defaults", 17, [some(2, 4), some(4, seed=1), some(4, seed=2)]),
     Case("no_bias", 17, [some(2, 4), some(4, seed=1)]),
     Case("statistics", 17, [some(2, 4), some(4, seed=1)], outputs=(True, True, True)),

@@ -74,13 +74,14 @@ class SimplifiedLayerNormalization(NamedTuple):
     inv_std_var: Array
 
 
-@op("SimplifiedLayerNormalization", since=1, rounds=(0,))
+@op("SimplifiedLayerNormalization", since=1, rounds=(0,), like=(1,))
 def simplified_layer_normalization(
     x: Array, scale: Array, /, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
 ) -> SimplifiedLayerNormalization:
     """``X`` over its root mean square along every axis from ``axis`` on, times ``scale``.
 
-    onnxruntime puts this operator into the standard's own domain, which has no such operator.
+    ``scale`` gives the result its dtype. onnxruntime puts this operator into the standard's own
+    domain, which has no such operator.
 
     >>> simplified_layer_normalization(np.array([[3.0, -3.0]]), np.array([1.0, 2.0])).y.round(3)
     array([[ 1., -2.]])
@@ -89,7 +90,7 @@ def simplified_layer_normalization(
     """
     axes = tuple(range(axis_in(axis, x.ndim), x.ndim))
     inv_std_var = 1 / np.sqrt(mean_over(np.square(x), axes) + epsilon)
-    y = x * inv_std_var * scale
+    y = (x * inv_std_var * scale).astype(scale.dtype, copy=False)
     return SimplifiedLayerNormalization(y, inv_std_var.astype(dtype_of(stash_type), copy=False))
 
 

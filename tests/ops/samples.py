@@ -128,7 +128,7 @@ SAMPLES: dict[str, Sample] = {
     "Einsum-12": ([X, X], {"equation": "ij, kj -> ik"}),
     "Gemm-7": ([X, X, f32(1, 2)], {"transB": 1}),
     "MatMul-1": ([X, X.T], {}),
-    "LayerNormalization-17": ([X, ROW, ROW], {}),
+    "LayerNormalization-1": ([X, ROW, ROW], {}),
     "RMSNormalization-23": ([X, ROW], {}),
     "Attention-23": ([HEADS, HEADS, HEADS, f32([0, 1, 0])], {"is_causal": 1}),
     "RotaryEmbedding-23": ([HEADS, CACHE, CACHE[::-1], i64(0, 1, 0)[None]], {}),

@@ -229,7 +229,7 @@ def test_scales_are_finite_and_do_not_divide_by_zero(bad: float, place: int) -> 
     a, zero = np.array([[[1]]], np.uint8), np.array(0, np.uint8)
     ops: list[Callable[..., Array]] = [qlinear_matmul, qlinear_conv]
     for op in ops:
-        with pytest.raises(ValueError, match="scale .*must"):
+        with pytest.raises(ValueError, match=r"scale .*must"):
             op(a, scales[0], zero, a, scales[1], zero, scales[2], zero)
 
 

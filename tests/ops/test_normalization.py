@@ -123,12 +123,21 @@ def test_scales_do_not_widen_the_input(op: Callable[..., Any]) -> None:
             op(np.ones((2, 3)), np.ones(3), axis=axis)
 
 
-def test_layer_normalization_refuses_mixed_types() -> None:
-    x, wide = np.ones((2, 3), np.float32), np.ones(3)
+@given(st.sampled_from(FLOATS), st.sampled_from(FLOATS[:3]), st.booleans())
+def test_layer_normalization_takes_the_type_of_its_scale(
+    dtype: DType, result: DType, shifted: bool
+) -> None:
+    x, scale = np.array([[-300, 300, 50, 150]], dtype), np.array([1, 2, 1, 2], result)
+    exact = np.array([[-350, 250, 0, 100]]) / math.sqrt(48750) * [1, 2, 1, 2] + shifted
+    shift = np.ones(4, result) if shifted else None
+    found = layer_normalization(x, scale, shift, epsilon=0.0)
+    assert_close(found.y, exact, result)
+
+
+def test_layer_normalization_refuses_a_shift_of_another_type() -> None:
+    x = np.ones((2, 3), np.float32)
     with pytest.raises(TypeError, match="float32, float64"):
-        layer_normalization(x, wide)
-    with pytest.raises(TypeError, match="float32, float64"):
-        layer_normalization(x, wide.astype(np.float32), wide)
+        layer_normalization(x, x[0], np.ones(3))
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (2, 0)])

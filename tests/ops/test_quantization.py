@@ -222,9 +222,9 @@ def test_float4_saturates_whatever_is_asked() -> None:
 
 @pytest.mark.parametrize("bad", [0.0, -0.0, np.nan, np.inf, -np.inf])
 def test_scales_are_finite_and_not_zero(bad: float) -> None:
-    with pytest.raises(ValueError, match="scale .*must"):
+    with pytest.raises(ValueError, match=r"scale .*must"):
         quantize_linear(f32(1), one(bad))
-    with pytest.raises(ValueError, match="scale .*must"):
+    with pytest.raises(ValueError, match=r"scale .*must"):
         quantize_linear(f32(1, 2), f32(1, bad))
 
 

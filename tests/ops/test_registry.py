@@ -86,7 +86,7 @@ def test_resolve_finds_the_newest_that_is_not_too_new(name: str, opset: int, tit
         ("Softmax", 13, "com.example", "no operator Softmax in domain com.example"),
         ("__class__", 13, "", "no operator __class__"),
         ("Softmax-13", 13, "", "no operator Softmax-13"),
-        ("LayerNormalization", 16, "", "exists from opset 17 on, not at 16"),
+        ("RMSNormalization", 22, "", "exists from opset 23 on, not at 22"),
         ("Softmax", 0, "", "exists from opset 1 on"),
         ("Scatter", 11, "", "was removed at opset 11, the model imports 11"),
     ],

@@ -110,9 +110,9 @@ def test_global_average_pool(dtype: DType, last: bool, data: st.DataObject) -> N
 @pytest.mark.parametrize(("x_scale", "y_scale"), [(math.nan, 1), (math.inf, 1), (1, 0)])
 def test_pools_refuse_what_no_scale_is(x_scale: float, y_scale: float) -> None:
     x, zero = u8([[[1, 2]]]), u8(0)
-    with pytest.raises(ValueError, match="scale .*must"):
+    with pytest.raises(ValueError, match=r"scale .*must"):
         qlinear_average_pool(x, f32(x_scale), zero, f32(y_scale), zero, kernel_shape=(2,))
-    with pytest.raises(ValueError, match="scale .*must"):
+    with pytest.raises(ValueError, match=r"scale .*must"):
         qlinear_global_average_pool(x, f32(x_scale), zero, f32(y_scale), zero)
 
 

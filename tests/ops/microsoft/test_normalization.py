@@ -93,6 +93,13 @@ def test_simplified_layer_normalization(rng: Rng, epsilon: float, axis: int) -> 
     assert_close(found.y, x * inverses * scale, F32, ulps=8)
 
 
+def test_simplified_layer_normalization_takes_the_type_of_its_scale() -> None:
+    for dtype, result in ((np.float16, np.float32), (np.float32, np.float16)):
+        x, scale = np.array([[3, -3]], dtype), np.array([1, 2], result)
+        found = simplified_layer_normalization(x, scale, epsilon=0.0).y
+        assert_equal(found, np.array([[1, -2]], result))
+
+
 @pytest.mark.parametrize("axis", [2, -3])
 def test_an_axis_that_does_not_exist_is_refused(axis: int) -> None:
     with pytest.raises(ValueError, match=f"axis {axis} does not exist"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -226,5 +227,5 @@ def test_scales_are_finite_and_do_not_divide_by_zero(
     op: Callable[[Any, Any], Array], which: str, scale: float
 ) -> None:
     fine, bad = (f32(0.5), u8(0)), (f32(scale), u8(0))
-    with pytest.raises(ValueError, match="scale .*must"):
+    with pytest.raises(ValueError, match=r"scale .*must"):
         op(*((bad, fine) if which == "input" else (fine, bad)))
