@@ -12,7 +12,7 @@ array([0.5, 0.5])
 # ruff: noqa: I001 - one name a line would take 500 lines
 # fmt: off
 from . import microsoft
-from ._budget import Budget, OverBudgetError, reserve, spending
+from ._budget import Budget, OverBudgetError, check_time, reserve, spending
 from ._registry import Op, registered, resolve, widened
 from ._typing import Array, Body, Value, code_of, dtype_of, is_floating
 from .activation import (
@@ -109,7 +109,7 @@ __all__ = [
     "batch_normalization", "batch_normalization_1", "batch_normalization_7",
     "batch_normalization_9", "bernoulli", "binarizer", "bit_cast", "bit_shift", "bitwise_and",
     "bitwise_not", "bitwise_or", "bitwise_xor", "blackman_window", "cast", "cast_like",
-    "causal_conv_with_state", "ceil", "celu", "center_crop_pad", "clip", "clip_6", "code_of",
+    "causal_conv_with_state", "ceil", "celu", "center_crop_pad", "check_time", "clip", "clip_6", "code_of",
     "col2im", "compress", "concat", "concat_1", "concat_from_sequence", "constant",
     "constant_of_shape", "conv", "conv_integer", "conv_transpose", "cos", "cosh", "cumprod",
     "cumsum", "deform_conv", "depth_to_space", "dequantize_linear", "det", "dft", "dft_17",

@@ -1,4 +1,4 @@
-"""What a run may spend: bytes of one value, turns of its loops. Whoever runs the operators sets it.
+"""What a run may spend: bytes, turns of its loops, time. Whoever runs the operators sets it.
 
 A file of a few bytes can ask for terabytes, and NumPy's allocations succeed long before the
 machine runs out of memory, so sizes are checked in Python integers before anything is allocated.
@@ -7,16 +7,16 @@ machine runs out of memory, so sizes are checked in Python integers before anyth
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ._typing import Array
+from ._typing import Array, Value
 
 
 class OverBudgetError(Exception):
@@ -28,8 +28,30 @@ class Budget:
     """The limits of one run; ``None`` is unlimited."""
 
     max_bytes: int | None = None
+    """Bytes of all values that are alive at the same time."""
     max_iterations: int | None = None
     deadline: float | None = None
+    holders: list[Sequence[Value]] = field(default_factory=list)
+    """Who keeps the run's values: lists of them, for the bytes that are alive to be counted."""
+    used: int = 0
+    """No less than the bytes that are alive: what is freed is not subtracted until it matters."""
+
+    def use(self, size: int) -> None:
+        """Count ``size`` new bytes. Raises OverBudgetError if more are alive than may be."""
+        self.used += size
+        if self.max_bytes is not None and self.used > self.max_bytes:
+            self.used = _bytes_of(self.holders)
+            if self.used > self.max_bytes:
+                raise OverBudgetError(
+                    f"the run's values take {self.used} bytes, {self.max_bytes} are allowed"
+                )
+
+    def has_room(self, size: int) -> bool:
+        """Whether ``size`` more bytes may come to life."""
+        if self.max_bytes is None or self.used + size <= self.max_bytes:
+            return True
+        self.used = _bytes_of(self.holders)
+        return self.used + size <= self.max_bytes
 
     def check_time(self) -> None:
         """Raise OverBudgetError once the deadline (seconds of ``time.monotonic``) has passed."""
@@ -68,9 +90,10 @@ def reserve(shape: Iterable[int], dtype: DTypeLike) -> None:
         raise ValueError(f"the shape {dims} has a negative dimension")
     budget = _current.get()
     size = math.prod(dims) * np.dtype(dtype).itemsize
-    if budget and budget.max_bytes is not None and size > budget.max_bytes:
+    if budget and not budget.has_room(size):
         raise OverBudgetError(
             f"a value of shape {dims} takes {size} bytes, {budget.max_bytes} are allowed"
+            + f", {budget.used} of which are in use" * bool(budget.used)
         )
 
 
@@ -80,8 +103,31 @@ def reserve_broadcast(*arrays: Array) -> None:
     if budget is None or budget.max_bytes is None:
         return
     widest = max((a.dtype for a in arrays), key=lambda dtype: dtype.itemsize)
-    if math.prod(a.size for a in arrays) * widest.itemsize > budget.max_bytes:
+    if math.prod(a.size for a in arrays) * widest.itemsize > budget.max_bytes - budget.used:
         reserve(np.broadcast_shapes(*(a.shape for a in arrays)), widest)
+
+
+def _bytes_of(holders: Iterable[Sequence[Value]]) -> int:
+    """The bytes of all arrays that are held, or of which views are held, each counted once."""
+    owners: dict[int, int] = {}
+    waiting: list[Value] = [value for values in holders for value in values]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        elif isinstance(value, np.ndarray):
+            while isinstance(value.base, np.ndarray):
+                value = value.base
+            # What cannot be written to is a weight, or shows one number many times.
+            owners[id(value)] = value.nbytes if value.flags.writeable else 0
+    return sum(owners.values())
+
+
+def check_time() -> None:
+    """Raise OverBudgetError if the current budget's time is over."""
+    budget = _current.get()
+    if budget is not None:
+        budget.check_time()
 
 
 def turn() -> None:
