@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterable
@@ -123,10 +124,10 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
 def _checked(node: Node, name: str, signature: Signature) -> Any:
     value = node.attributes[name]
     if name not in signature.attributes:
+        near = difflib.get_close_matches(name, signature.attributes, 1)
         known = ", ".join(signature.attributes) or "none"
-        raise ModelError(
-            f"{node} has the attribute {name!r}; at opset {node.opset} there is {known}"
-        )
+        hint = f"did you mean {near[0]!r}?" if near else f"at opset {node.opset} there is {known}"
+        raise ModelError(f"{node} has the attribute {name!r}; {hint}")
     if isinstance(value, SparseTensor):
         value = value.dense()
     expected = str(signature.attributes[name].annotation).removesuffix(" | None")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 from bisect import bisect
 from collections.abc import Callable, Iterator
@@ -88,7 +89,9 @@ def resolve(name: str, opset: int, domain: str = "") -> Op:
     """
     versions = _REGISTRY.get((domain, name))
     if not versions:
-        raise LookupError(f"no operator {name} in domain {domain or 'ai.onnx'}")
+        raise LookupError(
+            f"no operator {name} in domain {domain or 'ai.onnx'}{_hint(name, domain)}"
+        )
     place = bisect(versions, opset, key=lambda entry: entry.since)
     if place == 0:
         raise LookupError(f"{name} exists from opset {versions[0].since} on, not at {opset}")
@@ -96,6 +99,16 @@ def resolve(name: str, opset: int, domain: str = "") -> Op:
     if found.until is not None and opset >= found.until:
         raise LookupError(f"{name} was removed at opset {found.until}, the model imports {opset}")
     return found
+
+
+@functools.lru_cache
+def _hint(name: str, domain: str) -> str:
+    """What may have been meant: the same name in another domain, or a similar one in this."""
+    titles = {f"{other}::{known}" if other else known for other, known in _REGISTRY}
+    elsewhere = [title for title in sorted(titles) if title.rpartition("::")[2] == name]
+    names = [known for other, known in _REGISTRY if other == domain]
+    near = elsewhere or difflib.get_close_matches(name, names, 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def registered() -> Iterator[Op]:

@@ -81,9 +81,12 @@ def test_resolve_finds_the_newest_that_is_not_too_new(name: str, opset: int, tit
 @pytest.mark.parametrize(
     ("name", "opset", "domain", "message"),
     [
-        ("Softmaks", 13, "", "no operator Softmaks in domain ai.onnx"),
-        ("softmax", 13, "", "no operator softmax"),  # names are exact
-        ("Softmax", 13, "com.example", "no operator Softmax in domain com.example"),
+        ("Softmaks", 13, "", "no operator Softmaks in domain ai.onnx; did you mean Softmax"),
+        ("softmax", 13, "", "no operator softmax .* mean Softmax"),  # names are exact
+        ("BiasGelu", 13, "", "BiasGelu in domain ai.onnx; did you mean com.microsoft::BiasGelu"),
+        ("Relu", 1, "com.microsoft", "no operator Relu in domain com.microsoft; did you mean Relu"),
+        ("Xyz", 13, "", "no operator Xyz in domain ai.onnx$"),
+        ("Softmax", 13, "com.example", "Softmax in domain com.example; did you mean Softmax"),
         ("__class__", 13, "", "no operator __class__"),
         ("Softmax-13", 13, "", "no operator Softmax-13"),
         ("RMSNormalization", 22, "", "exists from opset 23 on, not at 22"),
