@@ -117,12 +117,15 @@ class _Body:
 
     def __init__(self, plan: Plan, captured: list[Any], observe: Observer | None) -> None:
         self._plan, self._captured, self._observe = plan, captured, observe
-        self.outputs = [
-            (v.type.dtype, tuple(d if isinstance(d, int) else None for d in v.type.shape or ()))
-            if isinstance(v.type, TensorType)
-            else None
-            for v in plan.outputs
-        ]
+        self.inputs, self.outputs = (
+            [
+                (v.type.dtype, tuple(d if isinstance(d, int) else None for d in v.type.shape or ()))
+                if isinstance(v.type, TensorType)
+                else None
+                for v in values
+            ]
+            for values in (plan.inputs, plan.outputs)
+        )
 
     def __call__(self, *inputs: Any) -> tuple[Any, ...]:
         if len(inputs) != len(self._plan.inputs):

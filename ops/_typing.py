@@ -50,8 +50,10 @@ _CODES = {name: code for code, name in _NAMES.items()}
 class Body(Protocol):
     """A subgraph that an operator calls: a branch of ``If``, the body of ``Loop`` or ``Scan``."""
 
+    inputs: Sequence[tuple[np.dtype[Any], tuple[int | None, ...]] | None]
+    """Declared dtype and shape of each input, ``None`` where nothing is declared."""
     outputs: Sequence[tuple[np.dtype[Any], tuple[int | None, ...]] | None]
-    """Declared dtype and shape of each output, ``None`` where nothing is declared."""
+    """The same of each output."""
 
     def __call__(self, *inputs: Value) -> tuple[Any, ...]:
         """The values of the subgraph's outputs."""

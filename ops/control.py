@@ -32,7 +32,8 @@ def loop(
 
     ``body(turn, cond, *carried)`` gives the next condition, the carried values and this turn's
     scan outputs. It runs at most ``m`` times and while ``cond`` holds. Either may be missing; then
-    it sets no limit, and without ``cond`` the conditions that the body gives are ignored.
+    it sets no limit, and without ``cond`` the conditions that the body gives are ignored. The turn
+    (int64) and the condition have as many axes of size 1 as the body declares, by default none.
 
     >>> def double(turn, cond, x): return cond, 2 * x, x
     >>> loop(np.array(3), None, np.array([1]), body=double)
@@ -43,11 +44,14 @@ def loop(
     Spec: Loop-25.
     """
     trips = None if m is None else int(m.reshape(()))
-    going = np.array(True) if cond is None else cond
+    going = cond is None or _truth(cond)
+    ranks = [_declared_rank(body, place) for place in range(2)]
     carried, scanned, i = v_initial, list[tuple[Array, ...]](), 0
-    while (trips is None or i < trips) and (cond is None or _truth(going)):
+    while (trips is None or i < trips) and (cond is None or going):
         turn()
-        going, *results = body(np.array(i, np.int64), going, *carried)
+        number, condition = (np.full((1,) * n, v) for n, v in zip(ranks, (i, going), strict=True))
+        still, *results = body(number, condition, *carried)
+        going = _truth(still)
         carried, outputs = tuple(results[: len(carried)]), tuple(results[len(carried) :])
         scanned.append(outputs)
         i += 1
@@ -147,6 +151,12 @@ def _truth(cond: Array) -> bool:
     if cond.dtype != bool or cond.size != 1:
         raise TypeError(f"a condition is one bool, not {cond.dtype} of shape {cond.shape}")
     return bool(cond.reshape(()))
+
+
+def _declared_rank(body: Body, place: int) -> int:
+    """The number of axes of an input; a Python function declares nothing."""
+    declared = getattr(body, "inputs", None)
+    return len(declared[place][1]) if declared and declared[place] else 0
 
 
 def _nothing(body: Body, output: int) -> Array:

@@ -11,10 +11,16 @@ Declared: TypeAlias = "tuple[np.dtype[Any], tuple[int | None, ...]]"
 
 
 class Body:
-    """A subgraph made of a Python function, with the declared types of its outputs."""
+    """A subgraph made of a Python function, with the declared types of its inputs and outputs."""
 
-    def __init__(self, function: Callable[..., tuple[Any, ...]], *outputs: Declared | None) -> None:
+    def __init__(
+        self,
+        function: Callable[..., tuple[Any, ...]],
+        *outputs: Declared | None,
+        inputs: Sequence[Declared | None] = (),
+    ) -> None:
         self._function = function
+        self.inputs = inputs
         self.outputs: Sequence[Declared | None] = outputs
 
     def __call__(self, *inputs: Any) -> tuple[Any, ...]:

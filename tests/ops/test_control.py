@@ -49,6 +49,8 @@ def test_a_condition_is_one_bool(cond: Array) -> None:
         if_(cond, then_branch=nothing, else_branch=nothing)
     with pytest.raises(TypeError, match="a condition is one bool"):
         loop(None, cond, body=nothing)
+    with pytest.raises(TypeError, match="a condition is one bool"):
+        loop(np.array(1), None, body=Body(lambda i, going: (cond,), None))
 
 
 # -- Loop -----------------------------------------------------------------------------------------
@@ -104,17 +106,34 @@ def test_no_turn_gives_scan_outputs_of_the_declared_type() -> None:
     assert_equal(untyped, np.zeros(0, np.float32))
 
 
-def test_the_counter_and_the_condition_are_scalars() -> None:
+INT64, BOOL = np.dtype(np.int64), np.dtype(bool)
+
+
+@pytest.mark.parametrize("given", [(), (1,), (1, 1)])
+@pytest.mark.parametrize(
+    ("declared", "counter", "condition"),
+    [
+        ((), (), ()),
+        ((None, None), (), ()),
+        (((INT64, ()), (BOOL, ())), (), ()),
+        (((INT64, (1,)), (BOOL, ())), (1,), ()),
+        (((INT64, ()), (BOOL, (1,))), (), (1,)),
+        (((INT64, (None,)), (BOOL, (1, 1))), (1,), (1, 1)),
+    ],
+)
+def test_the_counter_and_the_condition_have_the_declared_shape(
+    given: Shape, declared: Any, counter: Shape, condition: Shape
+) -> None:
     seen: list[Array] = []
 
     def body(i: Array, cond: Array) -> tuple[Array, ...]:
         seen.extend([i, cond])
-        return (cond,)
+        return (np.full(given, True),)
 
-    assert loop(np.array([2]), np.array([True]), body=Body(body, None)) == ()
-    assert [(v.dtype.name, v.tolist()) for v in seen] == [
-        ("int64", 0), ("bool", [True]), ("int64", 1), ("bool", [True]),
-    ]  # fmt: skip
+    count, true = np.full(given, 2), np.full(given, True)
+    assert loop(count, true, body=Body(body, None, inputs=declared)) == ()
+    for array, expected in zip(seen, [0, True, 1, True], strict=True):
+        assert_equal(array, np.full(condition if expected is True else counter, expected))
 
 
 def test_loops_carry_sequences() -> None:
