@@ -89,7 +89,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     # A body that no parser understands is a bad body like any other.
     status = 422 if error.status_code == 400 else error.status_code
-    return _error(request, status, str(error.detail), headers=error.headers)
+    headers = {**(error.headers or {})}
+    if headers.get("Allow") == "GET":
+        headers["Allow"] = "GET, HEAD"
+    return _error(request, status, str(error.detail), headers=headers)
 
 
 async def _invalid_body(request: Request, error: Exception) -> Response:

@@ -52,7 +52,10 @@ class _Exchange:
     def __init__(
         self, app: ASGIApp, service: Service, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        self._app, self._service, self._scope = app, service, scope
+        self._app, self._service = app, service
+        self._method = scope["method"]
+        # HEAD is a GET whose answer ends behind the headers.
+        self._scope = {**scope, "method": "GET" if self._method == "HEAD" else self._method}
         self._receive, self._raw_send = receive, send
         self._headers = Headers(scope=scope)
         given = self._headers.get("x-request-id", "")
@@ -72,7 +75,7 @@ class _Exchange:
             if key is not None and self._scope["path"] not in _OPEN:
                 self._authorize(key)
             body = await self._body()
-            if self._scope["method"] == "POST":
+            if self._method == "POST":
                 await self._admitted(body)
             else:
                 await self._answer(body)
@@ -166,8 +169,10 @@ class _Exchange:
                 headers["Retry-After"] = "1"
             if self._service.draining or self._status in (401, 408, 413):
                 headers["Connection"] = "close"
-        elif not message.get("more_body", False):
-            self._complete = True
+        else:
+            self._complete = not message.get("more_body", False)
+            if self._method == "HEAD":
+                message = {**message, "body": b""}
         await self._raw_send(message)
 
     async def _refuse(self, status: int, message: str) -> None:
@@ -182,8 +187,7 @@ class _Exchange:
         seconds = time.perf_counter() - self._started
         route: Any = getattr(self._scope.get("route"), "path", "other")
         metrics = self._service.metrics
-        method = self._scope["method"]
-        known = method if method in ("GET", "POST", "HEAD", "OPTIONS") else "other"
+        known = self._method if self._method in ("GET", "POST", "HEAD", "OPTIONS") else "other"
         metrics.requests.add(1, known, route, str(self._status))
         metrics.latency.observe(seconds, route)
         if _access.isEnabledFor(logging.INFO):
@@ -192,7 +196,7 @@ class _Exchange:
                 "time": round(time.time(), 3),
                 "request_id": self._id,
                 "client": client[0] if client else None,
-                "method": self._scope["method"],
+                "method": self._method,
                 "path": self._scope["path"],
                 "status": self._status,
                 "ms": round(1000 * seconds, 1),

@@ -234,3 +234,28 @@ def test_metrics_count_what_happens(client: Any) -> None:
     assert 'embedx_requests_total{method="POST",route="/embed",status="422"} 1' in page
     assert "embedx_texts_total 2" in page
     assert "embedx_requests_in_flight 0" in page
+
+
+def test_head_is_get_without_the_body(client: Any) -> None:
+    """RFC 9110, 9.3.2; what varies from request to request aside."""
+    documented = client.get("/openapi.json").json()["paths"]
+    known = [path.replace("{name}", "tiny") for path in documented if "get" in documented[path]]
+    assert {"/health", "/metrics", "/v1/models", "/v2/models/tiny"} <= {*known}
+    for path in (*known, "/", "/docs", "/v2/models/other", "/nothing", "/embed"):
+        get, head = client.get(path), client.head(path)
+        assert head.status_code == get.status_code, path
+        assert head.content == b"", path
+        varying = ("x-request-id", "content-length") if path == "/metrics" else ("x-request-id",)
+        for answer in (get, head):
+            for name in varying:
+                answer.headers.pop(name)
+        assert head.headers == get.headers, path
+    assert client.post("/health").headers["allow"] == "GET, HEAD"
+    assert 'method="HEAD",route="/v1/models",status="200"} 1' in client.get("/metrics").text
+
+
+def test_head_needs_the_bearer_token_where_get_does(client_of: Callable[..., Any]) -> None:
+    client = client_of(api_key="secret")
+    answer = client.head("/v1/models")
+    assert (answer.status_code, answer.content) == (401, b"")
+    assert client.head("/health").status_code == 200
