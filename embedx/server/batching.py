@@ -82,12 +82,8 @@ class Batcher:
         """The tokens, padding included, of all texts that wait to run."""
         self._closing = False
         self._changed = threading.Condition()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"embedx-worker-{i}", daemon=True)
-            for i in range(workers)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._workers = workers
+        self._threads: list[threading.Thread] = []
 
     @property
     def queued_texts(self) -> int:
@@ -133,6 +129,8 @@ class Batcher:
             full = self.queued_tokens + sum(widths) > self._max_queued_tokens
             if full and self.queued_tokens:
                 raise RefusedError(429, "the queue is full; try again in a moment")
+            if not self._threads:
+                self._start()
             self.queued_tokens += sum(widths)
             for place, (tokens, width) in enumerate(zip(texts, widths, strict=True)):
                 group = self._groups.get((view, width))
@@ -142,6 +140,15 @@ class Batcher:
                     self._groups[view, width] = group
                 group.texts.append(_Text(tokens, place, request))
             self._changed.notify(len(self._threads))
+
+    def _start(self) -> None:
+        """Start the threads; not before the first request, as a process may fork until then."""
+        self._threads = [
+            threading.Thread(target=self._work, name=f"embedx-worker-{i}", daemon=True)
+            for i in range(self._workers)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def _work(self) -> None:
         while batch := self._next():

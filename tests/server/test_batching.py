@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -73,6 +74,79 @@ def test_texts_of_one_length_run_together_whoever_sent_them() -> None:
     with batcher_of() as batcher:
         asyncio.run(main(batcher))
     assert sorted(map(sorted, view.batches)) == [[1, 3, 5], [2, 4], [6]]
+
+
+@pytest.mark.parametrize("lengths", [[3] * 6, [3, 7, 4, 6, 5, 8], [3, 7, 3, 7, 3, 7]])
+def test_who_came_first_is_served_first(lengths: list[int]) -> None:
+    """Behind a batch that takes long, one by one, whatever the lengths."""
+    view, busy = FakeView(), FakeView()
+    view.batch_size = 1
+    busy.open.clear()
+
+    async def main(batcher: Batcher) -> None:
+        blocking = asyncio.create_task(ask(batcher, busy, text(99)))
+        await asyncio.sleep(0.02)
+        waiting = []
+        for i, length in enumerate(lengths):
+            waiting.append(asyncio.create_task(ask(batcher, view, text(i, length))))
+            await asyncio.sleep(0.005)
+        busy.open.set()
+        assert await asyncio.gather(blocking, *waiting) == [[99], *([i] for i in range(6))]
+
+    with batcher_of(wait=0) as batcher:
+        asyncio.run(main(batcher))
+    assert view.batches == [[i] for i in range(6)]
+
+
+def test_answers_are_arrays_of_their_own() -> None:
+    """A view of the batch's result would keep all of it, and change with its neighbours."""
+    made: list[Any] = []
+
+    class OneArray(FakeView):
+        def run(self, texts: Sequence[Tokens]) -> list[Any]:
+            made.append(np.array([[t.ids[0]] * 4 for t in texts], np.float32))
+            return list(made[-1])
+
+    async def main(batcher: Batcher) -> None:
+        deadline = asyncio.get_running_loop().time() + 10
+        answers = [
+            batcher.run(view, [text(i), text(i + 1)], deadline)  # type: ignore[arg-type]
+            for i in (0, 10)
+        ]
+        first, second = await asyncio.gather(*answers)
+        arrays = [*first, *second]
+        for i, array in enumerate(arrays):
+            others = [*made, *arrays[:i]]
+            assert not any(np.shares_memory(array, other) for other in others)
+            array[:] = -1
+        assert [batch.tolist() for batch in made] == [[[i] * 4 for i in (0, 1, 10, 11)]]
+
+    view = OneArray()
+    with batcher_of() as batcher:
+        asyncio.run(main(batcher))
+
+
+def served(batcher: Batcher, answers: Any) -> None:
+    answers.put(asyncio.run(ask(batcher, FakeView(), text(5), text(6))))
+    batcher.close()
+
+
+@pytest.mark.skipif(
+    "fork" not in multiprocessing.get_all_start_methods(), reason="the system has no fork"
+)
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_process_may_fork_before_it_serves() -> None:
+    """As behind servers that load the application once and fork their workers."""
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    with batcher_of() as batcher:
+        children = [context.Process(target=served, args=(batcher, answers)) for _ in range(2)]
+        for child in children:
+            child.start()
+        assert [answers.get(timeout=30) for _ in children] == [[5, 6], [5, 6]]
+        for child in children:
+            child.join(30)
+            assert child.exitcode == 0
 
 
 def test_endpoints_never_share_a_batch() -> None:
