@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,9 @@ def index_or_name(text: str) -> int | str:
 def parse_yaml(text: str) -> Any:
     """The value of a YAML document without aliases, tags and repeated keys, in JSON's types.
 
-    Aliases can unfold to gigabytes, tags can construct objects, and of repeated keys the last
-    would silently win. Raises ConfigError with the line.
+    Aliases can unfold to gigabytes, tags can construct objects, of repeated keys the last would
+    silently win, and 22:30, 010 and 2024-01-01 are not what they look like (YAML 1.1: the numbers
+    1350 and 8, and a date). Raises ConfigError with the line.
     """
     try:
         import yaml
@@ -73,6 +75,17 @@ def parse_yaml(text: str) -> Any:
                     f"line {self.peek_event().start_mark.line + 1}: aliases are not read"
                 )
             return super().compose_node(parent, index)
+
+        def construct_object(self, node: Any, deep: bool = False) -> Any:
+            value = super().construct_object(node, deep)
+            if isinstance(node, yaml.ScalarNode) and not isinstance(value, str | bool | None):
+                plain = isinstance(value, int | float)
+                if not plain or re.search(r":|^[-+]?0[\d_]", node.value):
+                    raise ConfigError(
+                        f"line {node.start_mark.line + 1}: YAML reads {node.value} as {value}; "
+                        "write a plain number, or put quotes around a text"
+                    )
+            return value
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             seen = {"<<"}  # merges keys, and so may repeat them

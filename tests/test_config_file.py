@@ -26,11 +26,22 @@ def test_json_and_yaml_give_the_same(tmp_path: Path) -> None:
         ("a: [1", "not YAML"),
         ("? [1]\n: 2", "a key must be plain text"),
         ("[" * 3000, "nested too deeply|not YAML"),
+        ("a: 1\nport: 22:30", "line 2: YAML reads 22:30 as 1350; write a plain number, or put quo"),
+        ("a: [1:30.5]", "YAML reads 1:30.5 as 90.5"),
+        ("a: 010", "YAML reads 010 as 8"),
+        ("a: {b: 2024-01-01}", "YAML reads 2024-01-01 as 2024-01-01; write"),
+        ("a: !!binary aGVsbG8=", "YAML reads aGVsbG8= as b'hello'"),
     ],
 )
 def test_what_surprises_is_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         parse_yaml(text)
+
+
+def test_plain_values_are_what_they_look_like() -> None:
+    text = "a: [0, -7, 1.5, -0.5, 1e3, true, null, text, '22:30', '010', '2024-01-01']"
+    values = [0, -7, 1.5, -0.5, "1e3", True, None, "text", "22:30", "010", "2024-01-01"]
+    assert parse_yaml(text) == {"a": values}
 
 
 @pytest.mark.parametrize(

@@ -163,9 +163,14 @@ def _typed(values: dict[str, Any], kind: type, where: str) -> dict[str, Any]:
         if type(value) not in allowed:
             names = " or ".join(sorted("none" if t is type(None) else t.__name__ for t in allowed))
             raise ConfigError(f"{where}: {field.name} is {value!r}, expected {names}")
-        least = 0 if field.name == "port" or type(value) is float else 1
-        number = type(value) in (int, float) and "layer" not in field.name
-        if number and not least <= value < math.inf:
+        if type(value) not in (int, float) or "layer" in field.name:
+            continue
+        if field.name == "port":
+            if not 0 <= value < 2**16:
+                raise ConfigError(f"{where}: port is {value}, expected 0 (any free one) to 65535")
+            continue
+        least = 0 if type(value) is float else 1
+        if not least <= value < math.inf:
             raise ConfigError(f"{where}: {field.name} is {value}, expected at least {least}")
     return values
 

@@ -95,6 +95,8 @@ def test_names_and_routes_are_normalised() -> None:
         ({"endpoints": [{}], "num_cores": 0}, "num_cores is 0, expected at least 1"),
         ({"endpoints": [{}], "timeout": float("nan")}, "timeout is nan, expected at least 0"),
         ({"endpoints": [{}], "port": "5543"}, "port is '5543', expected int"),
+        ({"endpoints": [{}], "port": 65536}, "port is 65536, expected 0 (any free one) to 65535"),
+        ({"endpoints": [{}], "port": -1}, "port is -1, expected 0 (any free one) to 65535"),
         (
             {"endpoints": [{"route": "/a"}, {"route": "A/"}]},
             "endpoints 0 and 1 have the same route",
@@ -116,6 +118,12 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
         read(tmp_path / "c.toml", "endpoints = [")
     with pytest.raises(ConfigError, match=r"c\.yaml: endpoints must"):
         read(tmp_path / "c.yaml", "num_cores: 2")
+
+
+def test_a_port_in_base_60_is_no_port(tmp_path: Path) -> None:
+    pytest.importorskip("yaml")
+    with pytest.raises(ConfigError, match=r"c\.yaml: line 1: YAML reads 22:30 as 1350"):
+        read(tmp_path / "c.yaml", "port: 22:30\nendpoints: [{model: m}]")
 
 
 def parsed(*arguments: str) -> ServerConfig:

@@ -169,6 +169,18 @@ def test_headers_without_end(server: Server) -> None:
     assert raw(server, b"GET / HTTP/1.1\r\nX: " + b"a" * 40_000).startswith(b"HTTP/1.1 400 ")
 
 
+def test_head_leaves_the_connection_in_order(server: Server) -> None:
+    head = b"HEAD /health HTTP/1.1\r\nHost: a\r\n\r\n"
+    answers = raw(
+        server, head + head.replace(b"HEAD", b"GET").replace(b": a", b": a\r\nConnection: close")
+    )
+    first, second, body = answers.split(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 200 ")
+    assert b"content-length: 4" in first
+    assert second.startswith(b"HTTP/1.1 200 ")
+    assert body == b"true"
+
+
 def test_a_client_that_goes_away_is_forgotten(server: Server) -> None:
     body = json.dumps({"inputs": ["the cat sat on the mat"] * 32}).encode()
     head = b"POST /embed HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
@@ -191,6 +203,9 @@ def test_a_client_that_goes_away_is_forgotten(server: Server) -> None:
         (("m", "--log_level", "loud"), 2, "log_level is 'loud'"),
         (("--config_file", "/nowhere.yaml"), 2, "cannot read /nowhere.yaml"),
         (("m", "--host", "256.0.0.1"), 2, "cannot listen on 256.0.0.1"),
+        (("m", "--port", "65536"), 2, "port is 65536, expected 0 (any free one) to 65535"),
+        (("m", "--port=-1"), 2, "port is -1, expected 0 (any free one) to 65535"),
+        (("m", "--port", "22:30"), 2, "invalid int value: '22:30'"),
     ],
 )
 def test_starting_in_vain(arguments: tuple[str, ...], code: int, message: str) -> None:
