@@ -245,9 +245,10 @@ def imputer(
 
 @op("FeatureVectorizer", since=1, domain=_ML)
 def feature_vectorizer(*x: Array, inputdimensions: tuple[int, ...] | None = None) -> Array:
-    """The features of all inputs side by side, as float32; a 1-D input is one row.
+    """The features of all inputs side by side, as float32.
 
-    Raises ValueError if the inputs do not have ``inputdimensions`` features.
+    Axis 0 has the rows, all others the features; a 1-D input is one row. Raises ValueError for
+    scalars, and if the inputs do not have ``inputdimensions`` features.
 
     >>> feature_vectorizer(np.array([[1], [2]]), np.array([[3], [4]]))
     array([[1., 3.],
@@ -255,8 +256,14 @@ def feature_vectorizer(*x: Array, inputdimensions: tuple[int, ...] | None = None
 
     Spec: ai.onnx.ml FeatureVectorizer-1.
     """
-    parts = [part.reshape(1, -1) if part.ndim == 1 else part for part in x]
+    shapes = [part.shape if part.ndim > 1 else (1, *part.shape) for part in x]
+    if not all(part.ndim for part in x):
+        raise ValueError("an input is a scalar, which has no features")
+    parts = [
+        part.reshape(shape[0], math.prod(shape[1:])) for part, shape in zip(x, shapes, strict=True)
+    ]
     widths = tuple(part.shape[1] for part in parts)
+    reserve((shapes[0][0], sum(widths)), np.float32)
     if inputdimensions is not None and widths != tuple(inputdimensions):
         raise ValueError(f"the inputs have {widths} features, expected {inputdimensions}")
     return np.concatenate(parts, axis=1).astype(np.float32)

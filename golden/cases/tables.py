@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import NAN, Array, Case, f32, f64, i64, words
+from .base import NAN, Array, Case, f32, f64, i64, some, words
 
 TABLE = f32([1, -2, 4], [0, 0, 0], [0.5, 0.25, -0.125])
 LINEAR: dict[str, Any] = {
@@ -44,6 +44,8 @@ ML: dict[str, list[Case]] = {
     "FeatureVectorizer": [
         Case("two", 1, [TABLE, TABLE[:, :1].copy()], {"inputdimensions": [3, 1]}),
         Case("integers", 1, [i64([1, 2]), i64([3])], {"inputdimensions": [2, 1]}),
+        Case("more_axes", 1, [some(2, 1, 3), some(2, 2, 2, seed=1)], {"inputdimensions": [3, 4]}),
+        Case("vectors", 1, [f32(1, 2), f32([[3], [4]])], {"inputdimensions": [2, 2]}),
     ],
     "Imputer": [
         Case("floats", 1, [TABLE], {"imputed_value_floats": [9.0], "replaced_value_float": 0.0}),

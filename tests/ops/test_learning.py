@@ -166,14 +166,19 @@ def test_label_encoder_1_goes_both_ways(x: Array) -> None:
     assert_equal(places, np.where((x >= 0) & (x < 3), x, -7))
 
 
-@given(st.lists(tables(), min_size=1, max_size=3))
-def test_features_are_put_side_by_side(parts: list[Array]) -> None:
-    rows = min(len(part) if part.ndim == 2 else 1 for part in parts)
-    same = [(part if part.ndim == 2 else part[None])[:rows] for part in parts]
-    expected = np.concatenate([part.astype(np.float32) for part in same], axis=1)
-    widths = tuple(part.shape[1] for part in same)
-    assert_equal(feature_vectorizer(*same, inputdimensions=widths), expected)
-    assert_equal(feature_vectorizer(*same), expected)
+@given(st.data(), st.integers(0, 3), st.integers(1, 3))
+def test_features_are_put_side_by_side(data: st.DataObject, rows: int, count: int) -> None:
+    tails = [data.draw(shapes(min_rank=1)) for _ in range(count)]
+    parts = [
+        whole(data.draw, rows, *tail, dtype=data.draw(st.sampled_from(TYPES))) for tail in tails
+    ]
+    # A vector is one row.
+    given = [p[0] if rows == 1 and p.ndim == 2 and data.draw(st.booleans()) else p for p in parts]
+    expected = [[float(v) for part in parts for v in part[row].flat] for row in range(rows)]
+    widths = tuple(math.prod(tail) for tail in tails)
+    found = feature_vectorizer(*given, inputdimensions=widths)
+    assert_equal(found, np.array(expected, np.float32).reshape(rows, sum(widths)))
+    assert_equal(feature_vectorizer(*given), found)
 
 
 X = np.zeros((2, 3))
@@ -193,6 +198,8 @@ INTS: dict[str, Any] = {"keys_int64s": (1,), "values_int64s": (1,)}
         (label_encoder, (X,), INTS | {"keys_floats": (1.0,)}, "2 lists are given"),
         (label_encoder, (X,), INTS | {"values_int64s": (1, 2)}, "1 keys for 2 values"),
         (feature_vectorizer, (X,), {"inputdimensions": (2,)}, "expected"),
+        (feature_vectorizer, (X, np.array(1.0)), {}, "a scalar"),
+        (feature_vectorizer, (X, X[:1]), {}, "dimensions"),
     ],
 )
 def test_refusals(
