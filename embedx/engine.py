@@ -1,9 +1,9 @@
-"""Running a plan: a loop that knows no operator by name, and the Engine around it."""
+"""A model that runs on arrays."""
 
 from __future__ import annotations
 
 import os
-import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -12,14 +12,16 @@ import numpy as np
 
 from embedx import feeds as feeding
 from embedx.binding import Precision
-from embedx.errors import BudgetError, ConfigError, EmbedxError, InputError, NodeError
+from embedx.errors import ConfigError, InputError, ModelError
+from embedx.execute import Observer as Around
+from embedx.execute import Plan, execute
 from embedx.graph import Dim, Graph, Node, TensorType
-from embedx.kernels.memory import Buffer
+from embedx.limits import free_bytes
 from embedx.onnx_file import read_model
-from embedx.ops import Budget, OverBudgetError, spending
-from embedx.plan import Plan, Step, make_plan
-from embedx.precision import carry_halves_wide, to_float64
-from embedx.rewrite import drop_dead, inline_functions, sort_nodes
+from embedx.ops import Budget, spending
+from embedx.plan import make_plan
+from embedx.prepare import checked, loading, prepare
+from embedx.rewrite import normal_form
 from embedx.timing import BenchmarkResults
 from embedx.workers import threads
 
@@ -31,131 +33,24 @@ Observer: TypeAlias = Callable[[Node, Sequence[Any], Sequence[Any]], None]
 Feeds: TypeAlias = "Mapping[str, Any] | Sequence[Any]"
 
 
-def execute(
-    plan: Plan, inputs: Sequence[Any], captured: Sequence[Any] = (), observe: Observer | None = None
-) -> list[Any]:
-    """The plan's outputs for its inputs, in order; ``None`` keeps an input's default.
-
-    Raises NodeError naming the node that failed, BudgetError if the run spends too much.
-    """
-    values: list[Any] = list(plan.template)
-    for slot, value in zip(plan.input_slots, inputs, strict=True):
-        if value is not None:
-            values[slot] = value
-    for slot, value in zip(plan.capture_slots, captured, strict=True):
-        values[slot] = value
-    for step in plan.steps:
-        arguments = [values[slot] for slot in step.inputs]
-        try:
-            if step.bodies:
-                bodies = {
-                    name: _Body(body, [values[slot] for slot in slots], observe)
-                    for name, body, slots in step.bodies
-                }
-                result = step.call(*arguments, **bodies)
-            elif (
-                step.overwrites and observe is None and (out := _spare(step, arguments)) is not None
-            ):
-                result = step.call(*arguments, out=out)
-            else:
-                result = step.call(*arguments)
-            results = result if isinstance(result, tuple) else (result,)
-            if len(results) < len(step.outputs):
-                raise ValueError(
-                    f"{len(results)} outputs are made, the node names {len(step.outputs)}"
-                )
-        except EmbedxError:
-            raise
-        except (OverBudgetError, MemoryError) as error:
-            raise BudgetError(
-                f"{_described(step, arguments)}: {error or 'out of memory'}"
-            ) from error
-        except Exception as error:
-            raise NodeError(f"{_described(step, arguments)}: {error}") from error
-        for slot, value in zip(step.outputs, results, strict=False):
-            values[slot] = value
-        if observe is not None:
-            observe(step.node, arguments, results[: len(step.outputs)])
-        for slot in step.dead:
-            values[slot] = None
-    return [values[slot] for slot in plan.output_slots]
-
-
-def _spare(step: Step, arguments: list[Any]) -> Any:
-    """An input that nobody else refers to, into whose memory the step may write, or None."""
-    for place in step.overwrites:
-        if _references(arguments, place) in _ALONE:
-            return arguments[place]
-    return None
-
-
-def _references(arguments: list[Any], place: int) -> tuple[int, int]:
-    """How often the array is referred to, and the array whose memory it shows."""
-    array = arguments[place]
-    if not isinstance(array, np.ndarray) or not array.flags.writeable:
-        return 0, 0
-    if array.base is None or isinstance(array.base, Buffer):
-        return sys.getrefcount(array), 0
-    return sys.getrefcount(array), sys.getrefcount(array.base)
-
-
-def _counts_when_alone() -> set[tuple[int, int]]:
-    """The counts of arrays, and of views of arrays, to which only a run's own lists refer."""
-    found = set()
-    for values in ([np.empty(1)], [np.empty((1, 1)).reshape(1)]):
-        arguments = [values[0]]
-        found.add(_references(arguments, 0))
-    return found
-
-
-# Counted here and not known, as interpreters differ in which references they count.
-_ALONE = _counts_when_alone()
-
-
-class _Body:
-    """A subgraph as a function, with the outer values that it captures."""
-
-    def __init__(self, plan: Plan, captured: list[Any], observe: Observer | None) -> None:
-        self._plan, self._captured, self._observe = plan, captured, observe
-        self.inputs, self.outputs = (
-            [
-                (v.type.dtype, tuple(d if isinstance(d, int) else None for d in v.type.shape or ()))
-                if isinstance(v.type, TensorType)
-                else None
-                for v in values
-            ]
-            for values in (plan.inputs, plan.outputs)
-        )
-
-    def __call__(self, *inputs: Any) -> tuple[Any, ...]:
-        if len(inputs) != len(self._plan.inputs):
-            raise ValueError(
-                f"the subgraph takes {len(self._plan.inputs)} inputs, got {len(inputs)}"
-            )
-        return tuple(execute(self._plan, inputs, self._captured, self._observe))
-
-
-def _described(step: Step, arguments: Sequence[Any]) -> str:
-    shown = ", ".join(_kind(value) for value in arguments)
-    return f"{step.node} on ({shown})"
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, np.ndarray | np.generic):
-        return str(TensorType(value.dtype, value.shape))
-    return "nothing" if value is None else f"{len(value)} tensors"
-
-
 class Engine:
     """An ONNX model that runs on arrays.
 
     ``model`` is a path, the file's bytes, a ModelProto, or a Graph. ``precision`` is ``"native"``
     (each operator in its own dtype), ``"exact"`` (floats compute in float64 and round once at each
     operator's output: the same bits whatever the batch, the threads and the machine) or
-    ``"float64"`` (nothing is rounded, and the outputs are float64). ``batch_size`` and
-    ``input_shapes`` replace declared dimensions; ``num_cores`` limits the threads.
-    ``max_bytes`` (default: half of the machine's memory) and ``time_limit`` (seconds, default:
-    none) bound a run, ``max_iterations`` all turns of its loops together.
+    ``"float64"`` (nothing is rounded, and the outputs are float64). In native precision the graph
+    is rewritten to run faster, which may change results by rounding; ``skip_rules`` leaves some of
+    the rewrites out (``embedx.prepare.RULES`` has them), ``optimize=False`` all of them.
+    ``batch_size`` and ``input_shapes`` replace declared dimensions; ``num_cores`` limits the
+    threads.
+
+    ``max_bytes`` bounds the values that are alive at the same time in a run, weights not counted
+    (default: half of what the machine, the control group and the address space leave free now);
+    ``time_limit`` (seconds, default: none) bounds loading, and each run, where it is looked at
+    between nodes and in loops; ``max_iterations`` bounds all turns of a run's loops together.
+
+    A model file is mapped, not read. Each run looks first whether it is still what was loaded.
 
     Raises ModelError or UnsupportedOpError, naming all that is missing, if the model cannot run.
     """
@@ -169,6 +64,7 @@ class Engine:
         input_shapes: Sequence[Sequence[int]] | None = None,
         precision: Precision = "native",
         optimize: bool = True,
+        skip_rules: Sequence[str] = (),
         max_bytes: int | None = None,
         time_limit: float | None = None,
         max_iterations: int = 10_000_000,
@@ -178,24 +74,37 @@ class Engine:
         for name, number in (("batch_size", batch_size), ("num_cores", num_cores)):
             if number is not None and number < 1:
                 raise ConfigError(f"{name} must be at least 1, not {number}")
-        graph = model if isinstance(model, Graph) else read_model(model)
-        graph = drop_dead(sort_nodes(inline_functions(graph)))
-        graph = feeding.reshaped(graph, batch_size, input_shapes)
-        if precision == "float64":
-            graph = to_float64(graph)
-        tolerance = None
-        if precision == "native" and optimize:
-            wide = carry_halves_wide(graph)
-            tolerance = 2**-20 if wide is graph else 2**-10
-            graph = wide
-        self.graph = graph
-        self.precision = precision
-        self.plan = make_plan(self.graph, precision, tolerance)
+        self.precision: Precision = precision
         self.batch_size = batch_size
         self.num_cores = num_cores
-        self._max_bytes = _half_of_memory() if max_bytes is None else max_bytes
+        self._optimize = optimize
+        self._skip_rules = tuple(skip_rules)
+        self._max_bytes = _half(free_bytes()) if max_bytes is None else max_bytes
         self._time_limit = time_limit
         self._max_iterations = max_iterations
+        self._plans: dict[frozenset[str], Plan] = {}
+        self._planning = threading.Lock()
+        with loading(), spending(self._budget()):
+            graph = normal_form(model if isinstance(model, Graph) else read_model(model))
+            self.graph = feeding.reshaped(graph, batch_size, input_shapes)
+            checked(self.graph, precision)
+            self.plan = self._plan(frozenset())
+
+    def _plan(self, fed: frozenset[str]) -> Plan:
+        """The plan for feeds that override the defaults of ``fed``."""
+        with self._planning:
+            if fed not in self._plans:
+                graph = prepare(
+                    self.graph, self.precision,
+                    optimize=self._optimize, skip=self._skip_rules, fed=fed,
+                )  # fmt: skip
+                fast = self.precision == "native" and self._optimize
+                self._plans[fed] = make_plan(graph, self.precision, kernels=fast)
+            return self._plans[fed]
+
+    def _budget(self) -> Budget:
+        deadline = None if self._time_limit is None else time.monotonic() + self._time_limit
+        return Budget(self._max_bytes, self._max_iterations, deadline)
 
     @property
     def input_names(self) -> list[str]:
@@ -286,17 +195,49 @@ class Engine:
         return feeding.random_feeds(self.graph, size, sequence_length, seed)
 
     def _run(self, feeds: Any, observe: Observer | None) -> list[Any]:
-        inputs = feeding.checked_feeds(self.graph.inputs, self.graph.initializers.keys(), feeds)
-        deadline = None if self._time_limit is None else time.monotonic() + self._time_limit
-        budget = Budget(self._max_bytes, self._max_iterations, deadline)
+        for file in self.graph.files:
+            file.check()
+        given = feeding.checked_feeds(
+            self.graph.inputs, self.graph.initializers.keys(), feeds,
+            widen=self.precision == "float64",
+        )  # fmt: skip
+        defaults = self.graph.initializers.keys()
+        fed = frozenset(k for k, v in given.items() if v is not None and k in defaults)
+        plan = self._plan(fed) if fed else self.plan
+        inputs = [given[v.name] for v in plan.inputs]
+        budget = self._budget()
+        around = None if observe is None else _after(observe)
         with np.errstate(all="ignore"), spending(budget), threads(self.num_cores):
-            outputs = execute(self.plan, inputs, (), observe)
-        return _owned(outputs, [*inputs, *self.plan.template])
+            outputs = execute(plan, inputs, (), budget, around)
+        self._check_outputs(outputs)
+        return _owned(outputs, [*inputs, *plan.template])
+
+    def _check_outputs(self, outputs: list[Any]) -> None:
+        """Refuse outputs of another element type than the file declares."""
+        if self.precision == "float64":
+            return
+        for value, output in zip(outputs, self.graph.outputs, strict=True):
+            declared = output.type.dtype if isinstance(output.type, TensorType) else None
+            if declared is not None and getattr(value, "dtype", declared) != declared:
+                raise ModelError(
+                    f"the output {output.name!r} is declared as {output.type}, it is {value.dtype}"
+                )
 
     def __repr__(self) -> str:
         inputs = ", ".join(f"{v.name}: {v.type}" for v in self.graph.feeds)
         outputs = ", ".join(f"{v.name}: {v.type}" for v in self.graph.outputs)
         return f"Engine({inputs} -> {outputs}; {len(self.plan.steps)} steps, {self.precision})"
+
+
+def _after(observe: Observer) -> Around:
+    """What stands around a step and tells ``observe`` of it."""
+
+    def around(step: Any, inputs: Sequence[Any], compute: Any) -> Any:
+        outputs = compute()
+        observe(step.node, inputs, outputs)
+        return outputs
+
+    return around
 
 
 def _owned(outputs: list[Any], others: Sequence[Any]) -> list[Any]:
@@ -315,8 +256,5 @@ def _owned(outputs: list[Any], others: Sequence[Any]) -> list[Any]:
     return result
 
 
-def _half_of_memory() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (AttributeError, ValueError, OSError):
-        return None
+def _half(size: int | None) -> int | None:
+    return None if size is None else size // 2

@@ -8,12 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from embedx.element_types import FLOATS
 from embedx.errors import ConfigError, InputError
 from embedx.graph import Array, Dim, Graph, OptionalType, SequenceType, TensorType, Type, Value
 
 
-def checked_feeds(inputs: Sequence[Value], optional: Collection[str], feeds: Any) -> list[Any]:
-    """The feeds in the order of ``inputs``; ``None`` for one of ``optional`` that is not fed.
+def checked_feeds(
+    inputs: Sequence[Value], optional: Collection[str], feeds: Any, *, widen: bool = False
+) -> dict[str, Any]:
+    """The feeds by name; ``None`` for one of ``optional`` that is not fed.
+
+    With ``widen`` all floats become float64, in which those that are declared have the same value.
 
     Raises InputError naming the input for a missing or unknown name, a dtype or rank that is not
     the declared one, a size that is not, or two sizes for one symbolic dimension.
@@ -38,21 +43,24 @@ def checked_feeds(inputs: Sequence[Value], optional: Collection[str], feeds: Any
             + f" unknown: {', '.join(map(str, unknown))}" * bool(unknown)
         )
     sizes: dict[str, tuple[int, str]] = {}
-    return [
-        _checked(named[v.name], v.type, v.name, sizes) if v.name in named else None for v in inputs
-    ]
+    return {
+        v.name: _checked(named[v.name], v.type, v.name, sizes, widen) if v.name in named else None
+        for v in inputs
+    }
 
 
-def _checked(value: Any, kind: Type, name: str, sizes: dict[str, tuple[int, str]]) -> Any:
+def _checked(
+    value: Any, kind: Type, name: str, sizes: dict[str, tuple[int, str]], widen: bool
+) -> Any:
     if isinstance(kind, OptionalType):
-        return None if value is None else _checked(value, kind.element, name, sizes)
+        return None if value is None else _checked(value, kind.element, name, sizes, widen)
     if isinstance(kind, SequenceType):
         if not isinstance(value, list | tuple):
             raise InputError(f"input {name!r} is a sequence, not {type(value).__name__}")
-        return [_checked(item, kind.element, name, {}) for item in value]
+        return [_checked(item, kind.element, name, {}, widen) for item in value]
     if value is None or isinstance(value, np.ma.MaskedArray):
         raise InputError(f"input {name!r} must be an array, not {type(value).__name__}")
-    array = _as_array(value, kind, name)
+    array = _as_array(value, kind, name, widen)
     if kind is None or kind.shape is None:
         return array
     if array.ndim != len(kind.shape):
@@ -69,7 +77,7 @@ def _checked(value: Any, kind: Type, name: str, sizes: dict[str, tuple[int, str]
     return array
 
 
-def _as_array(value: Any, kind: TensorType | None, name: str) -> Array:
+def _as_array(value: Any, kind: TensorType | None, name: str, widen: bool) -> Array:
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -80,6 +88,8 @@ def _as_array(value: Any, kind: TensorType | None, name: str) -> Array:
             raise InputError(f"input {name!r} holds something that is no string")
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
+    if widen and array.dtype in FLOATS and (kind is None or kind.dtype in FLOATS):
+        return array.astype(np.float64)
     if kind is None or array.dtype == kind.dtype:
         return array
     typed = isinstance(value, np.ndarray | np.generic)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+FUSED_DOMAIN = "embedx"
+"""The domain of fused nodes that no operator of ONNX or com.microsoft describes."""
 
 Array: TypeAlias = NDArray[Any]
 Dim: TypeAlias = int | str | None
@@ -106,8 +109,13 @@ class Node:
     """The version of the domain's operators that the node is written in."""
     index: int = 0
     """The place in the file, for messages."""
-    covers: tuple[Node, ...] = ()
-    """The file's nodes that a fused node stands for."""
+    literal: Graph | None = None
+    """What a fused node stands for: the file's nodes, as a graph of the fused node's inputs."""
+
+    @property
+    def covers(self) -> tuple[Node, ...]:
+        """The file's nodes that the node stands for: itself, unless it is a fused one."""
+        return (self,) if self.literal is None else self.literal.nodes
 
     @property
     def subgraphs(self) -> dict[str, Graph]:
@@ -139,6 +147,13 @@ class Function:
     nodes: tuple[Node, ...]
 
 
+class SourceFile(Protocol):
+    """A mapped file."""
+
+    def check(self) -> None:
+        """Raise ModelError if the file is not any more what was mapped."""
+
+
 @dataclass(frozen=True, eq=False)
 class Graph:
     """Nodes, what goes in, what comes out, and the constants between."""
@@ -155,11 +170,21 @@ class Graph:
     """Declared types of inner edges; hints, not promises."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     ir_version: int = 8
+    files: tuple[SourceFile, ...] = ()
+    """The files that the weights are views of."""
 
     @property
     def feeds(self) -> tuple[Value, ...]:
         """The inputs that must be fed: those without an initializer as their default."""
         return tuple(v for v in self.inputs if v.name not in self.initializers)
+
+    @property
+    def constants(self) -> Mapping[str, Array | SparseTensor]:
+        """The initializers that no feed can override."""
+        inputs = {v.name for v in self.inputs}
+        if inputs.isdisjoint(self.initializers):
+            return self.initializers
+        return {name: v for name, v in self.initializers.items() if name not in inputs}
 
     def producers(self) -> dict[str, Node]:
         """The node behind each edge that a node makes."""

@@ -12,11 +12,11 @@ import numpy as np
 from embedx.deployment import Deployment
 from embedx.engine import Engine
 from embedx.errors import EmbedxError
+from embedx.execute import Plan
 from embedx.graph import Array, Graph, SparseTensor
 from embedx.layers import find_layers
 from embedx.ops import resolve
-from embedx.plan import ABSENT, Plan, Step, walk
-from embedx.rewrite import drop_dead, inline_functions, sort_nodes
+from embedx.rewrite import normal_form
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,12 @@ def inspect_plan(plan: Plan) -> list[dict[str, Any]]:
     return [
         {
             "operator": step.node.operator,
-            "covers": [node.name or str(node) for node in step.node.covers or (step.node,)],
-            "matrix": _packed(step),
+            "covers": [node.name or str(node) for node in step.node.covers],
+            "matrix": step.matrix,
             "stored": step.note,
         }
-        for step in walk(plan)
+        for step in plan.walk()
     ]
-
-
-def _packed(step: Step) -> str:
-    """The name of the first constant that the step carries itself."""
-    pairs = zip(step.node.inputs, step.inputs, strict=True)
-    return next((name for name, slot in pairs if name and slot == ABSENT), "")
 
 
 def plan_as_text(steps: list[dict[str, Any]]) -> str:
@@ -64,7 +58,7 @@ def plan_as_text(steps: list[dict[str, Any]]) -> str:
 
 def inspect_model(graph: Graph, path: Path, deployment: Deployment | None) -> dict[str, Any]:
     """The facts, as JSON can hold them. ``graph`` is as the file has it."""
-    flat = drop_dead(sort_nodes(inline_functions(graph)))
+    flat = normal_form(graph)
     operators: Counter[tuple[str, str, int]] = Counter(
         (node.domain, node.op_type, node.opset) for node in flat.walk()
     )

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-import numpy as np
-
-from embedx.binding import Precision, bind
 from embedx.errors import ModelError
 from embedx.graph import (
-    Array,
     Function,
     Graph,
     Node,
     Reference,
-    SparseTensor,
     TensorType,
     Value,
     reads,
 )
-from embedx.ops import Budget, OverBudgetError, resolve, spending
+from embedx.ops import check_time, constant
 
 MAX_NODES = 1_000_000
-_SMALL_BYTES = 2**20
 _Key: TypeAlias = tuple[str, str, str]
 
 
@@ -33,7 +28,8 @@ def inline_functions(graph: Graph) -> Graph:
     """The graph with every call of a model-local function replaced by the function's nodes.
 
     Raises ModelError for a function that calls itself, that redefines a standard operator, or
-    that grows the graph beyond a million nodes.
+    that grows the graph beyond a million nodes, OverBudgetError when the time that may be spent is
+    over.
     """
     for domain, name, _ in graph.functions:
         if domain == "":
@@ -59,6 +55,7 @@ def _inlined(
     while pending:
         node, callers = pending.pop()
         names.nodes += 1
+        check_time()
         if names.nodes > MAX_NODES:
             raise ModelError(f"the model's functions unfold to more than {MAX_NODES} nodes")
         key = (node.domain, node.op_type, node.overload)
@@ -105,6 +102,48 @@ def _called(function: Function, call: Node, prefix: str) -> Iterator[Node]:
     for inner, outer in wanted:
         if edges[inner] != outer:  # an input passed through, or one output wanted twice
             yield Node("Identity", (edges[inner],), (outer,), index=call.index)
+
+
+def with_own_names(graph: Graph) -> Graph:
+    """The graph whose subgraphs define no name that is defined around them.
+
+    In ONNX a name in a subgraph hides the same name outside, from where the subgraph defines it on.
+    Afterwards a name means one thing wherever it is seen.
+    """
+    return _own_names(graph, set(), {}, itertools.count())
+
+
+def _own_names(
+    graph: Graph, outer: Set[str], visible: Mapping[str, str], numbers: Iterator[int]
+) -> Graph:
+    """``outer`` has the names defined around the graph, ``visible`` what they are called now."""
+    if not outer and not any(node.subgraphs for node in graph.nodes):
+        return graph
+    inputs = {v.name for v in graph.inputs} | graph.initializers.keys()
+    own = inputs.union(*(node.outputs for node in graph.nodes)) - {""}
+    fresh = {name: f"{name}~{next(numbers)}" for name in sorted(own & outer)}
+    names = {**visible, **{name: fresh.get(name, name) for name in inputs}}
+    everywhere = outer | own
+    nodes = []
+    for node in graph.nodes:
+        taken = tuple(names.get(name, name) for name in node.inputs)
+        made = {name: fresh.get(name, name) for name in node.outputs}
+        inner = {
+            key: _own_names(body, everywhere, names, numbers)
+            for key, body in node.subgraphs.items()
+        }
+        names.update(made)
+        attributes = {**node.attributes, **inner}
+        nodes.append(
+            replace(node, inputs=taken, outputs=tuple(made.values()), attributes=attributes)
+        )
+    return replace(
+        graph,
+        inputs=tuple(replace(v, name=names[v.name]) for v in graph.inputs),
+        outputs=tuple(replace(v, name=names.get(v.name, v.name)) for v in graph.outputs),
+        nodes=tuple(nodes),
+        initializers={names[name]: value for name, value in graph.initializers.items()},
+    )
 
 
 def renamed(node: Node, rename: Callable[[str], str], given: Mapping[str, Any]) -> Node:
@@ -227,49 +266,29 @@ def with_free_lengths(graph: Graph, length: int) -> Graph:
 
 def constants_as_initializers(graph: Graph) -> Graph:
     """The graph with the values of its Constant nodes among the initializers."""
-    values = {n.outputs[0]: bind(n)() for n in graph.nodes if n.op_type == "Constant"}
-    nodes = tuple(node for node in graph.nodes if node.op_type != "Constant")
+    values = {n.outputs[0]: constant(**n.attributes) for n in graph.nodes if _is_constant(n)}
+    if not values:
+        return graph
+    nodes = tuple(node for node in graph.nodes if not _is_constant(node))
     return replace(graph, nodes=nodes, initializers={**graph.initializers, **values})
 
 
-def fold_constants(graph: Graph, precision: Precision = "native") -> Graph:
-    """With each node that depends on constants alone replaced by its value.
+def _is_constant(node: Node) -> bool:
+    return node.op_type == "Constant" and node.domain == ""
 
-    A value much larger than what it is made from is left to the run, and so is whatever fails.
+
+def normal_form(graph: Graph) -> Graph:
+    """The graph without local functions and dead nodes, sorted, each name with one meaning."""
+    return drop_dead(sort_nodes(with_own_names(inline_functions(graph))))
+
+
+def with_fed(graph: Graph, fed: Set[str]) -> Graph:
+    """The graph for feeds that override the defaults of ``fed``, and of no other input.
+
+    What is not fed is a constant then, and what is fed is none.
     """
-    overridable = {v.name for v in graph.inputs}
-    known = {k: v for k, v in graph.initializers.items() if k not in overridable}
-    folded: dict[str, Array] = {}
-    kept: list[Node] = []
-    for node in graph.nodes:
-        values = _evaluated(node, known, precision)
-        if values is None:
-            kept.append(node)
-            continue
-        made = {name: v for name, v in zip(node.outputs, values, strict=False) if name}
-        known.update(made)
-        folded.update(made)
-    return drop_dead(
-        replace(graph, nodes=tuple(kept), initializers={**graph.initializers, **folded})
-    )
-
-
-def _evaluated(
-    node: Node, known: Mapping[str, Array | SparseTensor], precision: Precision
-) -> tuple[Array, ...] | None:
-    arrays = [known.get(name) if name else None for name in node.inputs]
-    unknown = any(
-        name and not isinstance(a, np.ndarray) for name, a in zip(node.inputs, arrays, strict=True)
-    )
-    if unknown or node.subgraphs or not resolve(node.op_type, node.opset, node.domain).pure:
-        return None
-    size = sum(a.nbytes for a in arrays if isinstance(a, np.ndarray))
-    try:
-        with spending(Budget(max_bytes=8 * size + _SMALL_BYTES)), np.errstate(all="ignore"):
-            result = bind(node, precision)(*arrays)
-    except (ArithmeticError, OverBudgetError, LookupError, TypeError, ValueError):
-        return None
-    values = result if isinstance(result, tuple) else (result,)
-    if not all(isinstance(v, np.ndarray) for v in values):
-        return None
-    return values if sum(v.nbytes for v in values) <= 8 * size + _SMALL_BYTES else None
+    if not graph.initializers.keys() & {v.name for v in graph.inputs}:
+        return graph
+    defaults = {k: v for k, v in graph.initializers.items() if k not in fed}
+    inputs = tuple(v for v in graph.inputs if v.name not in defaults)
+    return replace(graph, inputs=inputs, initializers=defaults)

@@ -9,10 +9,11 @@ import pytest
 
 from embedx.engine import Engine
 from embedx.errors import ConfigError
+from embedx.fold import fold_constants
 from embedx.graph import Graph
 from embedx.layers import edge_of, find_layers
 from embedx.onnx_file import read_model
-from embedx.rewrite import fold_constants, sort_nodes, truncate
+from embedx.rewrite import sort_nodes, truncate
 from tests.models import model
 from tests.tiny import bert
 

@@ -10,6 +10,7 @@ import pytest
 
 from embedx.engine import Engine
 from embedx.errors import ModelError
+from embedx.fold import fold_constants
 from embedx.graph import Graph
 from embedx.layers import find_layers
 from embedx.onnx_file import read_model
@@ -17,7 +18,6 @@ from embedx.plan import make_plan
 from embedx.precision import carry_halves_wide
 from embedx.rewrite import (
     drop_dead,
-    fold_constants,
     inline_functions,
     sort_nodes,
     truncate,

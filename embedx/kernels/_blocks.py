@@ -23,7 +23,7 @@ _PRODUCTS = 2**22
 
 def rows_of(x: Array) -> Array:
     """The tensor as a matrix with its last axis as columns; a view if its memory allows."""
-    return x.reshape(-1, x.shape[-1]) if x.ndim else x.reshape(1, 1)
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1]) if x.ndim else x.reshape(1, 1)
 
 
 def result_for(x: Array, out: Array | None) -> Array:

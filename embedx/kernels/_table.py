@@ -19,9 +19,11 @@ class Prepared:
     call: Callable[..., Any]
     """Takes the node's inputs, of which the packed ones may be ``None``, and its attributes."""
     packed: tuple[int, ...] = ()
-    """The inputs that it does not need again."""
+    """The inputs that nobody needs again: what the kernel declines, its operator refuses."""
+    matrix: int | None = None
+    """The input of which it has a form of its own."""
     note: str = ""
-    """How the weights are stored, and why."""
+    """In which form, and why."""
 
 
 Preparation: TypeAlias = Callable[[Node, Constants], Prepared | None]
@@ -29,7 +31,10 @@ Preparation: TypeAlias = Callable[[Node, Constants], Prepared | None]
 
 @dataclass(frozen=True)
 class Kernel:
-    """A fast stand-in for one operator, with the operator's signature."""
+    """A fast stand-in for one operator, with the operator's signature.
+
+    It gives NotImplemented for inputs that it does not take on, before it has written anything.
+    """
 
     function: Callable[..., Any]
     overwrites: tuple[int, ...] = ()

@@ -24,15 +24,17 @@ from embedx.workers import spread
 
 _SCORES = 2**17
 """Scores of a block: half a megabyte."""
-_SMALLEST, _LARGEST = np.float32(1e-20), np.float32(1e30)
+_SMALLEST, _LARGEST = np.float32(2.0**-40), np.float32(2.0**40)
 """Between these a row's sum shows that its exponentials neither vanished nor overflowed."""
+_WIDEST = np.float32(2.0**80)
+"""Values below this do not overflow times such a sum."""
 
 
 @replaces(ops.softmax, overwrites=(0,))
 def softmax(input: Array, /, *, axis: int = -1, out: Array | None = None) -> Array:
-    """Softmax-13; within 8 ulp."""
+    """Softmax-13; within 8 ulp, or 2**-100 where an element lies that far below the largest."""
     if input.dtype != np.float32 or axis not in (-1, input.ndim - 1) or input.size == 0:
-        return ops.softmax(input, axis=axis)
+        return NotImplemented
     y = result_for(input, out)
     source, target = rows_of(input), rows_of(y)
     ones = np.ones((source.shape[1], 1), np.float32)
@@ -52,10 +54,8 @@ def softmax(input: Array, /, *, axis: int = -1, out: Array | None = None) -> Arr
 
 @replaces(ops.softmax_1, overwrites=(0,))
 def softmax_1(input: Array, /, *, axis: int = 1, out: Array | None = None) -> Array:
-    """Softmax-1, over all axes from ``axis`` on; within 8 ulp."""
-    if axis not in (-1, input.ndim - 1):
-        return ops.softmax_1(input, axis=axis)
-    return softmax(input, out=out)
+    """Softmax-1, over all axes from ``axis`` on; as good as :func:`softmax`."""
+    return softmax(input, out=out) if axis in (-1, input.ndim - 1) else NotImplemented
 
 
 def _ordinary(sums: Array) -> bool:
@@ -66,28 +66,26 @@ def _ordinary(sums: Array) -> bool:
 def attention(
     q: Array, k: Array, v: Array, mask: Array | None = None, fill: Array | None = None,
     dead: Array | None = None, bias: Array | None = None, /, *,
-    scale: float = 1.0, axis: int = -1,
+    scale: float = 1.0, axis: int = -1, to_bool: int = 0,
 ) -> Array:  # fmt: skip
-    """``softmax(q @ k * scale + mask + bias) @ v`` over the last two axes, within 8 ulp of ``v``.
+    """``softmax(q @ k * scale + mask + bias) @ v`` over the last two axes.
 
-    ``q`` is (..., queries, size), ``k`` (..., size, keys), ``v`` (..., keys, width). ``mask`` and
-    ``bias`` broadcast to the scores (..., queries, keys) and are added, or with ``fill`` the mask
-    is True where scores become that. ``dead`` is what probabilities that are NaN become.
+    Within 8 ulp of the largest of ``v``, and 2**-100 where all of ``v`` is small. ``q`` is
+    (..., queries, size), ``k`` (..., size, keys), ``v`` (..., keys, width). ``mask`` and ``bias``
+    broadcast to the scores (..., queries, keys) and are added, or with ``fill`` the mask is True
+    where scores become that number; ``to_bool`` makes it bool first. ``dead`` is the number that
+    probabilities that are NaN become.
     """
-    masks = [m for m in (mask, bias) if m is not None]
-    single = all(a.dtype == np.float32 for a in (q, k, v, *(masks if fill is None else ())))
-    if (
-        not single
-        or not q.shape[:-2] == k.shape[:-2] == v.shape[:-2]
-        or axis not in (-1, q.ndim - 1)
-    ):
-        return _literally(q, k, v, masks, fill, dead, scale, axis)
+    masks = [m.astype(bool) if to_bool else m for m in (mask, bias) if m is not None]
+    if not _takes(q, k, v, masks, fill, dead, axis):
+        return NotImplemented
     lead, queries, keys = q.shape[:-2], q.shape[-2], k.shape[-1]
     y = _result(lead, queries, v.shape[-1])
     places = list(_places(lead, queries, keys))
     # A mask of zeros, as texts without padding have it, changes nothing.
     masks = [np.broadcast_to(m, (*lead, queries, keys)) for m in masks if m.any()]
     ones = np.ones((keys, 1), np.float32)
+    moderate = v.max() < _WIDEST and v.min() > -_WIDEST
 
     def scored(part: tuple[slice, ...]) -> Array:
         scaled = q[part] if scale == 1 else q[part] * np.float32(scale)
@@ -96,28 +94,56 @@ def attention(
             if fill is None:
                 np.add(scores, m[part], out=scores)
             else:
-                np.copyto(scores, fill, where=m[part].astype(bool, copy=False))
+                np.copyto(scores, fill, where=m[part])
         return scores
 
     def work(start: int, stop: int) -> None:
         for part in places[start:stop]:
+            target = y[part]
             e = scored(part)
             np.exp(e, out=e)
             sums = e @ ones
-            if not _ordinary(sums):
-                e = scored(part)
-                np.subtract(e, e.max(axis=-1, keepdims=True), out=e)
-                np.exp(e, out=e)
-                np.divide(e, e @ ones, out=e)
-                if dead is not None:
-                    np.copyto(e, dead, where=np.isnan(e))
-                sums = np.ones((), np.float32)
-            target = y[part]
+            if moderate and _ordinary(sums):
+                np.matmul(e, v[part[:-1]], out=target)
+                np.divide(target, sums, out=target)
+                continue
+            e = scored(part)
+            np.subtract(e, e.max(axis=-1, keepdims=True), out=e)
+            np.exp(e, out=e)
+            np.divide(e, e @ ones, out=e)
+            if dead is not None:
+                np.copyto(e, dead, where=np.isnan(e))
             np.matmul(e, v[part[:-1]], out=target)
-            np.divide(target, sums, out=target)
 
     spread(work, len(places), 1)
     return y
+
+
+def _takes(
+    q: Array, k: Array, v: Array, masks: list[Array], fill: Array | None, dead: Array | None,
+    axis: int,
+) -> bool:  # fmt: skip
+    """Whether all is float32, of like shapes, and nothing broadcasts the scores up."""
+    kind = np.float32 if fill is None else np.bool_
+    numbers = [number for number in (fill, dead) if number is not None]
+    if not (
+        min(q.ndim, k.ndim, v.ndim) >= 2
+        and q.dtype == k.dtype == v.dtype == np.float32
+        and all(m.dtype == kind for m in masks)
+        and all(n.dtype == np.float32 and n.size == 1 and n.ndim <= q.ndim for n in numbers)
+        and q.shape[:-2] == k.shape[:-2] == v.shape[:-2]
+        and (q.shape[-1], k.shape[-1]) == (k.shape[-2], v.shape[-2])
+        and axis in (-1, q.ndim - 1)
+    ):
+        return False
+    scores = (*q.shape[:-1], k.shape[-1])
+    return 0 not in (*scores, v.shape[-1]) and all(_broadcasts(m.shape, scores) for m in masks)
+
+
+def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    """Whether an array of a shape broadcasts to the target, and the target stays as it is."""
+    fitting = zip(reversed(shape), reversed(target), strict=False)
+    return len(shape) <= len(target) and all(n in (1, size) for n, size in fitting)
 
 
 def _result(lead: tuple[int, ...], queries: int, width: int) -> Array:
@@ -137,17 +163,3 @@ def _places(lead: tuple[int, ...], queries: int, keys: int) -> Iterator[tuple[sl
         spans.append(list(blocks(0, size, math.ceil(size / count) if count else 1)))
         room //= max(size, 1)
     return itertools.product(*reversed(spans))
-
-
-def _literally(
-    q: Array, k: Array, v: Array, masks: list[Array], fill: Array | None, dead: Array | None,
-    scale: float, axis: int,
-) -> Array:  # fmt: skip
-    """The formula as it stands."""
-    scores = ops.matmul(q * q.dtype.type(scale), k)
-    for m in masks:
-        scores = scores + m if fill is None else np.where(m.astype(bool), fill, scores)
-    probabilities = ops.softmax(scores, axis=axis)
-    if dead is not None:
-        probabilities = np.where(np.isnan(probabilities), dead, probabilities)
-    return ops.matmul(probabilities, v)

@@ -161,7 +161,7 @@ def _prepared_matmul_integer(node: Node, constants: Constants) -> Prepared | Non
     def call(a: Array, b: None, a_zero: Array | None = None, b_zero: None = None, /) -> Array:
         return _total(a, matrix, a_zero)
 
-    return Prepared(call, (1, 3), str(matrix))
+    return Prepared(call, (1, 3), 1, str(matrix))
 
 
 @replaces(ops.matmul_integer, prepare=_prepared_matmul_integer)
@@ -169,8 +169,13 @@ def matmul_integer(
     a: Array, b: Array, a_zero_point: Array | None = None, b_zero_point: Array | None = None, /
 ) -> Array:
     """MatMulInteger-10, bit for bit: in float32 where no sum can be beyond 2**24."""
-    if a.ndim < 2 or a.shape[-1] * _LARGEST**2 >= _EXACT:
-        return ops.matmul_integer(a, b, a_zero_point, b_zero_point)
+    pairs = ((a, a_zero_point), (b, b_zero_point))
+    narrow = all(
+        x.dtype in (np.uint8, np.int8) and (zero is None or zero.dtype == x.dtype)
+        for x, zero in pairs
+    )
+    if not narrow or a.ndim < 2 or a.shape[-1] * _LARGEST**2 >= _EXACT:
+        return NotImplemented
     x, y = a.astype(np.float32), b.astype(np.float32)
     if a_zero_point is not None:
         x -= ops.integer.aligned(a_zero_point, a, -2).astype(np.float32)
@@ -223,20 +228,12 @@ def _sum_in_place(
     over_products(piece, len(rows), matrix.shape)
 
 
-def _fits(matrix: IntegerMatrix, *values: Array | None) -> bool:
-    """Whether each is float32, and one number or one a column."""
+def _fits(a: Array, matrix: IntegerMatrix, *values: Array | None) -> bool:
+    """Whether each is float32, and one number or one for each column, and adds no axes to ``a``."""
     columns = matrix.shape[1:]
-    return all(
-        v is None or (v.dtype == np.float32 and (v.size == 1 or v.shape == columns)) for v in values
+    return a.ndim > 0 and all(
+        v is None or (v.dtype == np.float32 and v.shape in ((), (1,), columns)) for v in values
     )
-
-
-def _scaled_literally(
-    total: Array, addend: Array | None, scale: Array, bias: Array | None
-) -> Array:
-    whole = total if addend is None else total + addend
-    y = whole.astype(scale.dtype) * scale
-    return np.asarray(y if bias is None else y + bias)
 
 
 def _prepared_scaled(node: Node, constants: Constants) -> Prepared | None:
@@ -248,14 +245,12 @@ def _prepared_scaled(node: Node, constants: Constants) -> Prepared | None:
         a: Array, b: None, a_zero: Array | None, b_zero: None, scale: Array,
         addend: Array | None = None, bias: Array | None = None, /,
     ) -> Array:  # fmt: skip
-        if not _fits(matrix, scale, bias) or not (
-            addend is None or addend.shape == matrix.shape[1:]
-        ):
-            return _scaled_literally(_total(a, matrix, a_zero), addend, scale, bias)
-        scale = scale.reshape(()) if scale.size == 1 else scale
+        whole = addend is None or (addend.dtype, addend.shape) == (np.int32, matrix.shape[1:])
+        if not whole or not _fits(a, matrix, scale, bias):
+            return NotImplemented
         return _scaled(a, matrix, a_zero, addend, scale, bias)
 
-    return Prepared(call, (1, 3), str(matrix))
+    return Prepared(call, matrix=1, note=str(matrix))
 
 
 @fused("ScaledMatMulInteger", prepare=_prepared_scaled)
@@ -265,10 +260,10 @@ def scaled_matmul_integer(
 ) -> Array:  # fmt: skip
     """``float32(MatMulInteger + addend) * scale + bias``, each step rounded as on its own.
 
-    ``addend`` is int32; ``scale`` and ``bias`` are float32.
+    Only with a constant ``b``. ``addend`` is int32, ``scale`` and ``bias`` are float32; each is one
+    number for each column, and the scale may be one for all.
     """
-    total = matmul_integer(a, b, a_zero_point, b_zero_point)
-    return _scaled_literally(total, addend, scale, bias)
+    return NotImplemented
 
 
 def _prepared_to_float(node: Node, constants: Constants) -> Prepared | None:
@@ -280,13 +275,11 @@ def _prepared_to_float(node: Node, constants: Constants) -> Prepared | None:
         a: Array, b: None, a_scale: Array, b_scale: Array, a_zero: Array | None = None,
         b_zero: None = None, bias: Array | None = None, /,
     ) -> Array:  # fmt: skip
-        if a_scale.size != 1 or not _fits(matrix, a_scale, b_scale, bias):
-            scale = ops.integer.aligned(a_scale, a, -2) * b_scale
-            return _scaled_literally(_total(a, matrix, a_zero), None, scale, bias)
-        scale = a_scale.reshape(()) * (b_scale.reshape(()) if b_scale.size == 1 else b_scale)
-        return _scaled(a, matrix, a_zero, None, np.asarray(scale), bias)
+        if a_scale.size != 1 or not _fits(a, matrix, a_scale, b_scale, bias):
+            return NotImplemented
+        return _scaled(a, matrix, a_zero, None, np.asarray(a_scale * b_scale), bias)
 
-    return Prepared(call, (1, 5), str(matrix))
+    return Prepared(call, matrix=1, note=str(matrix))
 
 
 @replaces(ops.microsoft.matmul_integer_to_float, prepare=_prepared_to_float)
@@ -294,10 +287,8 @@ def matmul_integer_to_float(
     a: Array, b: Array, a_scale: Array, b_scale: Array, a_zero_point: Array | None = None,
     b_zero_point: Array | None = None, bias: Array | None = None, /,
 ) -> Array:  # fmt: skip
-    """com.microsoft.MatMulIntegerToFloat, bit for bit."""
-    return ops.microsoft.matmul_integer_to_float(
-        a, b, a_scale, b_scale, a_zero_point, b_zero_point, bias
-    )
+    """com.microsoft.MatMulIntegerToFloat, bit for bit; with a constant ``b`` only."""
+    return NotImplemented
 
 
 def _prepared_dynamic(node: Node, constants: Constants) -> Prepared | None:
@@ -308,14 +299,13 @@ def _prepared_dynamic(node: Node, constants: Constants) -> Prepared | None:
     def call(
         a: Array, b: None, b_scale: Array, b_zero: None = None, bias: Array | None = None, /
     ) -> Array:
-        whole, a_scale, a_zero = dynamic_quantize_linear(a)
-        if not _fits(matrix, b_scale, bias):
-            total = _total(whole, matrix, a_zero)
-            return _scaled_literally(total, None, a_scale * b_scale, bias)
-        scale = a_scale * (b_scale.reshape(()) if b_scale.size == 1 else b_scale)
-        return _scaled(whole, matrix, a_zero, None, np.asarray(scale), bias)
+        quantized = dynamic_quantize_linear(a)
+        if quantized is NotImplemented or not _fits(a, matrix, b_scale, bias):
+            return NotImplemented
+        whole, a_scale, a_zero = quantized
+        return _scaled(whole, matrix, a_zero, None, np.asarray(a_scale * b_scale), bias)
 
-    return Prepared(call, (1, 3), str(matrix))
+    return Prepared(call, matrix=1, note=str(matrix))
 
 
 @replaces(ops.microsoft.dynamic_quantize_matmul, prepare=_prepared_dynamic)
@@ -323,8 +313,8 @@ def dynamic_quantize_matmul(
     a: Array, b: Array, b_scale: Array, b_zero_point: Array | None = None,
     bias: Array | None = None, /,
 ) -> Array:  # fmt: skip
-    """com.microsoft.DynamicQuantizeMatMul, bit for bit."""
-    return ops.microsoft.dynamic_quantize_matmul(a, b, b_scale, b_zero_point, bias)
+    """com.microsoft.DynamicQuantizeMatMul, bit for bit; with a constant ``b`` only."""
+    return NotImplemented
 
 
 def _prepared_qlinear(node: Node, constants: Constants) -> Prepared | None:
@@ -336,10 +326,13 @@ def _prepared_qlinear(node: Node, constants: Constants) -> Prepared | None:
         a: Array, a_scale: Array, a_zero: Array, b: None, b_scale: Array, b_zero: None,
         y_scale: Array, y_zero: Array, /,
     ) -> Array:  # fmt: skip
-        scales = ops.integer.aligned(a_scale, a, -2).astype(np.float32) * b_scale.astype(np.float32)
-        scale = scales / y_scale.astype(np.float32)
-        if scale.size != 1 and scale.shape != matrix.shape[1:]:
-            return ops.integer.requantized(_total(a, matrix, a_zero), scale, y_zero)
+        scales = [s.astype(np.float32) for s in (a_scale, b_scale, y_scale)]
+        single = a_scale.size == y_scale.size == y_zero.size == 1
+        if not single or not _fits(a, matrix, *scales):
+            return NotImplemented
+        scale = scales[0] * scales[1] / scales[2]
+        if not np.isfinite(scale).all():
+            return NotImplemented
         y = _result(a, matrix, y_zero.dtype)
         rows = rows_of(y)
 
@@ -351,7 +344,7 @@ def _prepared_qlinear(node: Node, constants: Constants) -> Prepared | None:
         _over_sums(a, matrix, a_zero, None, use)
         return y
 
-    return Prepared(call, (3, 5), str(matrix))
+    return Prepared(call, matrix=3, note=str(matrix))
 
 
 @replaces(ops.qlinear_matmul, prepare=_prepared_qlinear)
@@ -359,9 +352,5 @@ def qlinear_matmul(
     a: Array, a_scale: Array, a_zero_point: Array, b: Array, b_scale: Array, b_zero_point: Array,
     y_scale: Array, y_zero_point: Array, /,
 ) -> Array:  # fmt: skip
-    """QLinearMatMul-21, bit for bit."""
-    total = matmul_integer(a, b, a_zero_point, b_zero_point)
-    scale = ops.integer.aligned(a_scale, a, -2).astype(np.float32) * ops.integer.aligned(
-        b_scale, b, -1
-    ).astype(np.float32)
-    return ops.integer.requantized(total, scale / y_scale.astype(np.float32), y_zero_point)
+    """QLinearMatMul-21, bit for bit; with a constant ``b`` only."""
+    return NotImplemented

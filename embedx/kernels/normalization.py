@@ -28,9 +28,7 @@ def layer_normalization(
 ) -> ops.normalization.LayerNormalization:  # fmt: skip
     """LayerNormalization-17; within 4 ulp of the largest element of a row."""
     if stash_type != 1 or axis not in (-1, x.ndim - 1) or not _fits(x, scale, b):
-        return ops.layer_normalization(
-            x, scale, b, axis=axis, epsilon=epsilon, stash_type=stash_type
-        )
+        return NotImplemented
     return ops.normalization.LayerNormalization(*_normalized(x, scale, b, epsilon, out)[:3])
 
 
@@ -41,7 +39,7 @@ def rms_normalization(
 ) -> Array:  # fmt: skip
     """RMSNormalization-23; within 4 ulp."""
     if stash_type != 1 or axis not in (-1, x.ndim - 1) or not _fits(x, scale):
-        return ops.rms_normalization(x, scale, axis=axis, epsilon=epsilon, stash_type=stash_type)
+        return NotImplemented
     return _normalized(x, scale, None, epsilon, out, centre=False).y
 
 
@@ -52,9 +50,7 @@ def simplified_layer_normalization(
 ) -> ops.microsoft.normalization.SimplifiedLayerNormalization:  # fmt: skip
     """SimplifiedLayerNormalization; within 4 ulp."""
     if stash_type != 1 or axis not in (-1, x.ndim - 1) or not _fits(x, scale):
-        return ops.microsoft.simplified_layer_normalization(
-            x, scale, axis=axis, epsilon=epsilon, stash_type=stash_type
-        )
+        return NotImplemented
     y, _, inv_std, _ = _normalized(x, scale, None, epsilon, out, centre=False)
     return ops.microsoft.normalization.SimplifiedLayerNormalization(y, inv_std)
 
@@ -75,9 +71,7 @@ def skip_layer_normalization(
 ) -> ops.microsoft.normalization.SkipLayerNormalization:  # fmt: skip
     """com.microsoft.SkipLayerNormalization; within 4 ulp of the largest element of a row."""
     if not _fits(input, gamma, beta, bias) or not _adds(input, skip):
-        return ops.microsoft.skip_layer_normalization(
-            input, skip, gamma, beta, bias, epsilon=epsilon
-        )
+        return NotImplemented
     done = _normalized(input, gamma, beta, epsilon, out, skip, bias, keep_sum=keep_sum)
     return ops.microsoft.normalization.SkipLayerNormalization(*done)
 
@@ -89,9 +83,7 @@ def skip_simplified_layer_normalization(
 ) -> ops.microsoft.normalization.SkipLayerNormalization:  # fmt: skip
     """com.microsoft.SkipSimplifiedLayerNormalization; within 4 ulp."""
     if not _fits(input, gamma, bias) or not _adds(input, skip):
-        return ops.microsoft.skip_simplified_layer_normalization(
-            input, skip, gamma, bias, epsilon=epsilon
-        )
+        return NotImplemented
     done = _normalized(
         input, gamma, None, epsilon, out, skip, bias, centre=False, keep_sum=keep_sum
     )

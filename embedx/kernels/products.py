@@ -39,14 +39,14 @@ def _prepared_matmul(node: Node, constants: Constants) -> Prepared | None:
     if weight is None or len(weight.shape) != 2 or weight.dtype != np.float32:
         return None
     matrix = stored(weight)
-    return Prepared(lambda a, b, /: multiplied(a, matrix), (1,), str(matrix))
+    return Prepared(lambda a, b, /: multiplied(a, matrix), (1,), 1, str(matrix))
 
 
 @replaces(ops.matmul, prepare=_prepared_matmul)
 def matmul(a: Array, b: Array, /) -> Array:
     """MatMul-13; the sum of the products in another order."""
-    if a.ndim < 3 or b.ndim != 2:
-        return ops.matmul(a, b)
+    if a.ndim < 3 or b.ndim != 2 or a.size == 0:
+        return NotImplemented
     # One product of a tall matrix instead of many small ones.
     tall = ops.matmul(a.reshape(-1, a.shape[-1]), b)
     return tall.reshape(*a.shape[:-1], b.shape[-1])
@@ -65,10 +65,12 @@ def _prepared_gemm(node: Node, constants: Constants) -> Prepared | None:
     def call(a: Array, b: None, c: Array | None = None, /, **attributes: float) -> Array:
         if a.ndim != 2:
             raise ValueError(f"A must be a matrix, its shape is {a.shape}")
+        if c is not None and c.dtype != np.float32:
+            raise TypeError(f"inputs of one type are expected, got float32 and {c.dtype}")
         y = multiplied(a, matrix)
         return y if c is None else add(y, np.broadcast_to(c, y.shape), out=y)
 
-    return Prepared(call, (1,), str(matrix))
+    return Prepared(call, (1,), 1, str(matrix))
 
 
 @replaces(ops.gemm, prepare=_prepared_gemm)
@@ -76,18 +78,18 @@ def gemm(
     a: Array, b: Array, c: Array | None = None, /, *,
     alpha: float = 1.0, beta: float = 1.0, transA: int = 0, transB: int = 0,  # noqa: N803
 ) -> Array:  # fmt: skip
-    """Gemm-13."""
-    return ops.gemm(a, b, c, alpha=alpha, beta=beta, transA=transA, transB=transB)
+    """Gemm-13; faster with a constant matrix only."""
+    return NotImplemented
 
 
 @replaces(ops.add, overwrites=(0, 1))
 def add(a: Array, b: Array, /, *, out: Array | None = None) -> Array:
     """Add-14, bit for bit."""
     if not a.dtype == b.dtype == np.float32:
-        return ops.add(a, b)
+        return NotImplemented
     a, b = (a, b) if a.size >= b.size else (b, a)
     if np.broadcast_shapes(a.shape, b.shape) != a.shape or b.shape[-1:] != a.shape[-1:]:
-        return ops.add(a, b)
+        return NotImplemented
     y = result_for(a, out)
     if b.ndim > 1 and b.shape != a.shape:
         return np.add(a, b, out=y)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from embedx import ops
@@ -32,23 +30,22 @@ def quantize_linear(
         and not (block_size or precision)
     )
     if zero is None or not plain or not 0 < scale < np.inf or x.size == 0:
-        return ops.quantize_linear(
-            x, y_scale, y_zero_point, axis=axis, block_size=block_size,
-            output_dtype=output_dtype, precision=precision, saturate=saturate,
-        )  # fmt: skip
+        return NotImplemented
     return _quantized(x, np.float32(scale), zero)
 
 
 @replaces(ops.dynamic_quantize_linear)
 def dynamic_quantize_linear(x: Array, /) -> ops.quantization.DynamicQuantizeLinear:
     """DynamicQuantizeLinear-11."""
-    low, high = np.minimum(x.min(initial=0), 0), np.maximum(x.max(initial=0), 0)
-    if x.dtype != np.float32 or not np.isfinite(high - low) or high == low or x.size == 0:
-        return ops.dynamic_quantize_linear(x)
+    if x.dtype != np.float32:
+        return NotImplemented
+    low, high = x.min(initial=0), x.max(initial=0)
+    if not np.isfinite(high - low) or high == low:
+        return NotImplemented
     scale = (high - low) / np.float32(255)
-    zero = np.asarray(np.clip(np.rint(0 - low / scale), 0, 255).astype(np.uint8))
     if scale == 0:
-        return ops.dynamic_quantize_linear(x)
+        return NotImplemented
+    zero = np.asarray(np.clip(np.rint(0 - low / scale), 0, 255).astype(np.uint8))
     y = _quantized(x, scale, zero, finite=True)
     return ops.quantization.DynamicQuantizeLinear(y, np.asarray(scale), zero)
 
@@ -88,9 +85,6 @@ def dequantize_linear(
     axis: int = 1, block_size: int = 0, output_dtype: int = 0,
 ) -> Array:  # fmt: skip
     """DequantizeLinear-28."""
-    attributes: dict[str, Any] = {
-        "axis": axis, "block_size": block_size, "output_dtype": output_dtype
-    }  # fmt: skip
     scale = float(x_scale.reshape(-1)[0]) if x_scale.size else -1.0
     plain = (
         x.dtype in _NARROW
@@ -101,7 +95,7 @@ def dequantize_linear(
         and not any((block_size, output_dtype))
     )
     if not plain or not 0 <= scale < np.inf:
-        return ops.dequantize_linear(x, x_scale, x_zero_point, **attributes)
+        return NotImplemented
     reserve(x.shape, np.float32)
     y = fresh(x.shape, np.float32)
     rows, target = rows_of(x), rows_of(y)

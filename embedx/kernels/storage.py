@@ -58,7 +58,7 @@ def stored(weight: Array | SparseTensor) -> StoredMatrix:
     """The matrix in the form in which its products are fastest."""
     inner, columns = weight.shape
     ratio, why = np.inf, "few zeros"
-    if _share_of_zeros(weight, _SAMPLE) >= _WORTH_A_COUNT:
+    if inner * columns and _share_of_zeros(weight, _SAMPLE) >= _WORTH_A_COUNT:
         zeros = _share_of_zeros(weight, inner)
         why = f"{zeros:.1%} zeros"
         if zeros >= _WORTH_TRYING:

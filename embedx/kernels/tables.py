@@ -22,7 +22,7 @@ def _by_table(formula: Callable[..., Array]) -> None:
     def looked_up(x: Array, /, *parameters: Array | None, **attributes: Any) -> Array:
         single = all(p is None or p.size == 1 for p in parameters)
         if x.size < _WORTH_A_TABLE or x.itemsize != 1 or not single:
-            return formula(x, *parameters, **attributes)
+            return NotImplemented
         every = np.arange(256, dtype=np.uint8).view(x.dtype)
         return np.asarray(formula(every, *parameters, **attributes)[x.view(np.uint8)])
 
