@@ -102,6 +102,8 @@ def _check_inputs(node: Node, signature: Signature) -> None:
     missing = [i for i, needed in enumerate(signature.required) if needed and i not in given]
     if missing:
         raise ModelError(f"{node} has {len(node.inputs)} inputs and lacks input {missing[0]}")
+    if signature.variadic and "" in node.inputs[len(signature.required) :]:
+        raise ModelError(f"{node} omits an input where any number of them may stand")
     if not signature.variadic and max(given, default=0) >= max(len(signature.required), 1):
         raise ModelError(
             f"{node} has {len(node.inputs)} inputs and takes at most {len(signature.required)}"

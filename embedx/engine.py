@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -15,6 +15,7 @@ from embedx.binding import Precision
 from embedx.errors import ConfigError, InputError, ModelError
 from embedx.execute import Observer as Around
 from embedx.execute import Plan, execute
+from embedx.external_data import digests, refuse_changed
 from embedx.graph import Dim, Graph, Node, TensorType
 from embedx.limits import free_bytes
 from embedx.onnx_file import read_model
@@ -77,13 +78,14 @@ class Engine:
         self.precision: Precision = precision
         self.batch_size = batch_size
         self.num_cores = num_cores
-        self._optimize = optimize
-        self._skip_rules = tuple(skip_rules)
+        self._options: dict[str, Any] = {
+            "batch_size": batch_size, "num_cores": num_cores, "input_shapes": input_shapes,
+            "precision": precision, "optimize": optimize, "skip_rules": tuple(skip_rules),
+            "max_bytes": max_bytes, "time_limit": time_limit, "max_iterations": max_iterations,
+        }  # fmt: skip
         self._max_bytes = _half(free_bytes()) if max_bytes is None else max_bytes
-        self._time_limit = time_limit
-        self._max_iterations = max_iterations
+        self._path = model if isinstance(model, str | os.PathLike) else None
         self._plans: dict[frozenset[str], Plan] = {}
-        self._planning = threading.Lock()
         with loading(), spending(self._budget()):
             graph = normal_form(model if isinstance(model, Graph) else read_model(model))
             self.graph = feeding.reshaped(graph, batch_size, input_shapes)
@@ -92,19 +94,20 @@ class Engine:
 
     def _plan(self, fed: frozenset[str]) -> Plan:
         """The plan for feeds that override the defaults of ``fed``."""
-        with self._planning:
-            if fed not in self._plans:
-                graph = prepare(
-                    self.graph, self.precision,
-                    optimize=self._optimize, skip=self._skip_rules, fed=fed,
-                )  # fmt: skip
-                fast = self.precision == "native" and self._optimize
-                self._plans[fed] = make_plan(graph, self.precision, kernels=fast)
-            return self._plans[fed]
+        if fed not in self._plans:
+            optimize = self._options["optimize"]
+            graph = prepare(
+                self.graph, self.precision,
+                optimize=optimize, skip=self._options["skip_rules"], fed=fed,
+            )  # fmt: skip
+            fast = self.precision == "native" and optimize
+            self._plans[fed] = make_plan(graph, self.precision, kernels=fast)
+        return self._plans[fed]
 
     def _budget(self) -> Budget:
-        deadline = None if self._time_limit is None else time.monotonic() + self._time_limit
-        return Budget(self._max_bytes, self._max_iterations, deadline)
+        limit = self._options["time_limit"]
+        deadline = None if limit is None else time.monotonic() + limit
+        return Budget(self._max_bytes, self._options["max_iterations"], deadline)
 
     @property
     def input_names(self) -> list[str]:
@@ -223,10 +226,22 @@ class Engine:
                     f"the output {output.name!r} is declared as {output.type}, it is {value.dtype}"
                 )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled are the path, the files' digests and the options, or else the graph itself."""
+        if self._path is None:
+            return _unpickled, (replace(self.graph, files=()), {}, self._options)
+        return _unpickled, (os.path.abspath(self._path), digests(self.graph), self._options)
+
     def __repr__(self) -> str:
         inputs = ", ".join(f"{v.name}: {v.type}" for v in self.graph.feeds)
         outputs = ", ".join(f"{v.name}: {v.type}" for v in self.graph.outputs)
         return f"Engine({inputs} -> {outputs}; {len(self.plan.steps)} steps, {self.precision})"
+
+
+def _unpickled(model: Any, expected: dict[str, str], options: dict[str, Any]) -> Engine:
+    engine = Engine(model, **options)
+    refuse_changed(digests(engine.graph), expected)
+    return engine
 
 
 def _after(observe: Observer) -> Around:

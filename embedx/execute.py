@@ -6,9 +6,11 @@ value that an omitted input reads (``None``), slot 1 takes the outputs that nobo
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -64,8 +66,8 @@ class Plan:
                 yield from body.walk()
 
 
-Compute: TypeAlias = "Callable[[], tuple[Any, ...]]"
-Observer: TypeAlias = "Callable[[Step, Sequence[Any], Compute], tuple[Any, ...]]"
+Compute: TypeAlias = "Callable[[], Sequence[Any]]"
+Observer: TypeAlias = "Callable[[Step, Sequence[Any], Compute], Sequence[Any]]"
 """Stands around each step, those of subgraphs included: it is given the step, its inputs and a
 function that computes its outputs, and gives the outputs, be it others."""
 
@@ -89,16 +91,22 @@ def execute(
         values[slot] = value
     budget = Budget() if budget is None else budget
     budget.holders.append(values)
+    limit = math.inf if budget.max_bytes is None else budget.max_bytes
     for step in plan.steps:
         arguments = [values[slot] for slot in step.inputs]
         try:
             if budget.deadline is not None:
                 budget.check_time()
-            results = _results(step, arguments, values, budget, observe)
+            if observe is None and not step.bodies:
+                results = _computed(step, arguments, in_place=True)
+            else:
+                results = _watched(step, arguments, values, budget, observe)
             for slot, value in zip(step.outputs, results, strict=False):
                 values[slot] = value
                 if type(value) is np.ndarray:
-                    budget.use(value.nbytes)
+                    budget.used += value.nbytes
+            if budget.used > limit:
+                budget.recount()
         except EmbedxError:
             raise
         except (OverBudgetError, MemoryError) as error:
@@ -113,38 +121,45 @@ def execute(
     return [values[slot] for slot in plan.output_slots]
 
 
-def _results(
+def _computed(
+    step: Step, arguments: list[Any], bodies: Mapping[str, _Body] = MappingProxyType({}), *,
+    in_place: bool,
+) -> Sequence[Any]:  # fmt: skip
+    """What the step makes of its inputs, be it in the memory of one that dies with it."""
+    if in_place and step.overwrites and (out := _spare(step, arguments)) is not None:
+        result = step.call(*arguments, out=out)
+    else:
+        result = step.call(*arguments, **bodies)
+    if result is NotImplemented and step.literal is not None:
+        result = step.literal(*arguments)
+    results = result if isinstance(result, tuple) else (result,)
+    if len(results) < len(step.outputs):
+        raise ValueError(f"{len(results)} outputs are made, the node names {len(step.outputs)}")
+    return results
+
+
+def _watched(
     step: Step,
     arguments: list[Any],
     values: list[Any],
     budget: Budget,
     observe: Observer | None,
 ) -> Sequence[Any]:
-    """The step's outputs, as an observer leaves them."""
+    """What a step with subgraphs makes of its inputs, or an observer of any step."""
     bodies = {
         name: _Body(body, [values[slot] for slot in slots], budget, observe)
         for name, body, slots in step.bodies
     }
     if observe is None:
-        return _computed(step, arguments, bodies, _spare(step, arguments))
-    given = observe(step, arguments, lambda: _computed(step, arguments, bodies, None))
-    return _enough(step, given)
+        return _computed(step, arguments, bodies, in_place=False)
 
+    def compute() -> Sequence[Any]:
+        return _computed(step, arguments, bodies, in_place=False)[: len(step.outputs)]
 
-def _computed(
-    step: Step, arguments: list[Any], bodies: dict[str, _Body], out: Array | None
-) -> Sequence[Any]:
-    options = bodies if out is None else {"out": out}
-    result = step.call(*arguments, **options)
-    if result is NotImplemented and step.literal is not None:
-        result = step.literal(*arguments)
-    return _enough(step, result if isinstance(result, tuple) else (result,))
-
-
-def _enough(step: Step, results: Sequence[Any]) -> Sequence[Any]:
+    results = observe(step, arguments, compute)
     if len(results) < len(step.outputs):
-        raise ValueError(f"{len(results)} outputs are made, the node names {len(step.outputs)}")
-    return results[: len(step.outputs)]
+        raise ValueError(f"the observer gives {len(results)} of {len(step.outputs)} outputs")
+    return results
 
 
 def _spare(step: Step, arguments: list[Any]) -> Array | None:
@@ -186,12 +201,9 @@ class _Body:
     ) -> None:
         self._plan, self._captured = plan, captured
         self._budget, self._observe = budget, observe
-        self.outputs = [
-            (v.type.dtype, tuple(d if isinstance(d, int) else None for d in v.type.shape or ()))
-            if isinstance(v.type, TensorType)
-            else None
-            for v in plan.outputs
-        ]
+        self.inputs, self.outputs = (
+            [_declared(v) for v in values] for values in (plan.inputs, plan.outputs)
+        )
 
     def __call__(self, *inputs: Any) -> tuple[Any, ...]:
         if len(inputs) != len(self._plan.inputs):
@@ -199,6 +211,14 @@ class _Body:
                 f"the subgraph takes {len(self._plan.inputs)} inputs, got {len(inputs)}"
             )
         return tuple(execute(self._plan, inputs, self._captured, self._budget, self._observe))
+
+
+def _declared(value: Value) -> tuple[np.dtype[Any], tuple[int | None, ...]] | None:
+    """A value's dtype and sizes, as far as they are numbers; None for what is no tensor."""
+    if not isinstance(value.type, TensorType):
+        return None
+    dims = value.type.shape or ()
+    return value.type.dtype, tuple(d if isinstance(d, int) else None for d in dims)
 
 
 def _described(step: Step, arguments: Sequence[Any]) -> str:

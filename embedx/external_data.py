@@ -6,14 +6,17 @@ path with every link resolved, then as an opened file, and only then is a range 
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
 import re
 import stat
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from embedx.errors import ExternalDataError
+from embedx.errors import ExternalDataError, ModelError
+from embedx.graph import Graph
 
 _KEYS = {"location", "offset", "length", "checksum"}
 """Those of the standard. Writers add some of their own, which only they understand."""
@@ -24,7 +27,12 @@ class ExternalData:
 
     def __init__(self, model: Path | None) -> None:
         self._model = model
-        self._maps: dict[Path, memoryview] = {}
+        self._files: dict[Path, MappedFile] = {}
+
+    @property
+    def files(self) -> tuple[MappedFile, ...]:
+        """Those that have been read from."""
+        return tuple(self._files.values())
 
     def read(self, tensor: str, entries: list[tuple[str, str]], size: int) -> memoryview:
         """The ``size`` bytes that ``entries`` (keys and values of external_data) point at.
@@ -34,9 +42,9 @@ class ExternalData:
         """
         fields = _fields(tensor, entries)
         path = self._contained(tensor, fields["location"])
-        if path not in self._maps:
-            self._maps[path] = _mapped(tensor, path)
-        data = self._maps[path]
+        if path not in self._files:
+            self._files[path] = _mapped(tensor, path)
+        data = self._files[path].data
         offset = _count(tensor, "offset", fields.get("offset", "0"))
         length = _count(tensor, "length", fields.get("length", str(size)))
         if length != size:
@@ -101,7 +109,7 @@ def _count(tensor: str, key: str, text: str) -> int:
     return int(text)
 
 
-def _mapped(tensor: str, path: Path) -> memoryview:
+def _mapped(tensor: str, path: Path) -> MappedFile:
     try:
         return mapped_file(path, getattr(os, "O_NOFOLLOW", 0))
     except OSError as error:
@@ -110,8 +118,42 @@ def _mapped(tensor: str, path: Path) -> memoryview:
         ) from error
 
 
-def mapped_file(path: Path, flags: int = 0) -> memoryview:
-    """The bytes of a regular file, read when they are looked at. Raises OSError."""
+@dataclass(frozen=True, eq=False)
+class MappedFile:
+    """A regular file whose bytes are read when they are looked at, and so must stay as they are."""
+
+    path: Path
+    data: memoryview
+    status: os.stat_result
+    """What the file was when it was mapped."""
+
+    def check(self) -> None:
+        """Raise ModelError if the file has been written to since.
+
+        A file that is shorter now would end the process as soon as what is missing is looked at.
+        One that was replaced by another of its name is still there for those who have it mapped.
+        """
+        try:
+            now = self.path.stat()
+        except OSError:
+            return
+        was = self.status
+        if (now.st_dev, now.st_ino) == (was.st_dev, was.st_ino) and (
+            (now.st_size, now.st_mtime_ns) != (was.st_size, was.st_mtime_ns)
+        ):
+            raise ModelError(
+                f"{self.path} was written to after it was loaded; load it again, and replace files "
+                "in use by renaming new ones"
+            )
+
+    def digest(self) -> str:
+        """The SHA-256 of the bytes, in hexadecimal digits. Raises ModelError as :meth:`check`."""
+        self.check()
+        return hashlib.sha256(self.data).hexdigest()
+
+
+def mapped_file(path: Path, flags: int = 0) -> MappedFile:
+    """A regular file, mapped. Raises OSError."""
     # Without O_NONBLOCK, opening a pipe would wait for its other end.
     flags |= os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     handle = os.open(path, flags)
@@ -119,8 +161,20 @@ def mapped_file(path: Path, flags: int = 0) -> memoryview:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise OSError("it is no regular file")
-        if status.st_size == 0:
-            return memoryview(b"")
-        return memoryview(mmap.mmap(handle, 0, access=mmap.ACCESS_READ))
+        empty = status.st_size == 0  # which cannot be mapped
+        data = b"" if empty else mmap.mmap(handle, 0, access=mmap.ACCESS_READ)
+        return MappedFile(path.absolute(), memoryview(data), status)
     finally:
         os.close(handle)
+
+
+def digests(graph: Graph) -> dict[str, str]:
+    """The digest of each file that a graph's weights lie in, by its path."""
+    return {str(file.path): file.digest() for file in graph.files}
+
+
+def refuse_changed(found: Mapping[str, str], expected: Mapping[str, str]) -> None:
+    """Raise ModelError, naming the file, unless all have the digests that are expected."""
+    for path, digest in expected.items():
+        if found.get(path) != digest:
+            raise ModelError(f"{path} is not the file that it was when the model was pickled")

@@ -66,7 +66,7 @@ _HEADS = "float[B, 2, T, 4] q, float[B, 2, 4, T] k, float[B, 2, T, 4] v"
         y = MatMul(w, v) }}""",
     ],
 )
-def attention(found: Found) -> Node:
+def attention(found: Found) -> Node | None:
     """``softmax(q @ k * scale + mask + bias) @ v`` becomes embedx::Attention.
 
     The mask may be added, or choose by Where what scores are replaced by ``fill``; ``dead``
@@ -74,11 +74,13 @@ def attention(found: Found) -> Node:
     looks whether all is float32, Softmax is over the last axis, q, k and v have the same axes in
     front, and whether masks, fill and dead broadcast to the scores and not beyond.
     """
-    (softmax,) = found.nodes("Softmax")
+    axes = {node.attributes.get("axis", -1) for node in found.nodes("Softmax")}
+    if len(axes) > 1:
+        return None
     return found.node(
         "Attention", found.edges("q", "k", "v", "mask", "fill", "dead", "bias"), FUSED_DOMAIN,
         scale=found.match.numbers.get("scale", 1.0),
-        axis=softmax.attributes.get("axis", -1), to_bool=int(any(found.nodes("Cast"))),
+        axis=axes.pop(), to_bool=int(any(found.nodes("Cast"))),
     )  # fmt: skip
 
 

@@ -211,8 +211,9 @@ class Patterns:
     def value(self, edge: str) -> Array | SparseTensor | None:
         """The same in the type that the edge has."""
         value = self.constant(edge)
-        wide = isinstance(value, np.ndarray) and edge not in self._constants
-        return value.astype(np.float32) if wide else value
+        if isinstance(value, np.ndarray) and edge not in self._constants:
+            return value.astype(np.float32)
+        return value
 
     def number(self, edge: str) -> tuple[float, float] | None:
         """The edge's value and how far it may be off, if it is one number that keeps shapes.

@@ -10,7 +10,17 @@ import numpy as np
 
 from embedx.element_types import DType, element_types
 from embedx.errors import ModelError
-from embedx.graph import Array, Graph, Node, SparseTensor, TensorType, Type, reads
+from embedx.graph import (
+    Array,
+    Graph,
+    Node,
+    OptionalType,
+    SequenceType,
+    SparseTensor,
+    TensorType,
+    Type,
+    reads,
+)
 from embedx.ops import code_of, dtype_of, resolve
 from embedx.rule import rule
 
@@ -39,7 +49,9 @@ def _retyped(graph: Graph, types: Mapping[str, DType]) -> Graph:
     def kind(declared: Type) -> Type:
         if isinstance(declared, TensorType):
             return replace(declared, dtype=_DOUBLE) if declared.dtype.name in _NARROW else declared
-        return None if declared is None else replace(declared, element=kind(declared.element))
+        if isinstance(declared, SequenceType | OptionalType):
+            return replace(declared, element=kind(declared.element))
+        return declared
 
     def attribute(name: str, value: Any) -> Any:
         if isinstance(value, Graph):
@@ -86,8 +98,9 @@ results of; not so Floor, Sign or comparisons, which must see what half precisio
 @rule(
     """g (float16[B, T, 4] x, float16[4] w) => (float16[B, T, 4] y, bool[B, T, 4] z) {
     a = Mul(x, w)  b = Tanh(a)  y = Add(b, x)  z = Greater(y, b) }""",
-    """g (float[B, T, 4] x) => (float[B, T, 4] y) <float16[4] w = {1, 2, 3, 0.5}> {
-    h = Cast<to = 10>(x)  a = Mul(h, w)  b = Transpose<perm = [0, 2, 1]>(a)  c = Softmax(b)
+    """g (float[B, T, 4] x) => (float[B, T, 4] y) <float[4] w = {1, 2, 3, 0.5}> {
+    h = Cast<to = 10>(x)  k = Cast<to = 10>(w)  a = Mul(h, k)
+    b = Transpose<perm = [0, 2, 1]>(a)  c = Softmax(b)
     d = Transpose<perm = [0, 2, 1]>(c)  y = Cast<to = 1>(d) }""",
     bound=2.0**-8,
     graph_by_graph=False,

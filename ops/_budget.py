@@ -36,15 +36,13 @@ class Budget:
     used: int = 0
     """No less than the bytes that are alive: what is freed is not subtracted until it matters."""
 
-    def use(self, size: int) -> None:
-        """Count ``size`` new bytes. Raises OverBudgetError if more are alive than may be."""
-        self.used += size
+    def recount(self) -> None:
+        """Count the bytes that are alive. Raises OverBudgetError if there are more than allowed."""
+        self.used = _bytes_of(self.holders)
         if self.max_bytes is not None and self.used > self.max_bytes:
-            self.used = _bytes_of(self.holders)
-            if self.used > self.max_bytes:
-                raise OverBudgetError(
-                    f"the run's values take {self.used} bytes, {self.max_bytes} are allowed"
-                )
+            raise OverBudgetError(
+                f"the run's values take {self.used} bytes, {self.max_bytes} are allowed"
+            )
 
     def has_room(self, size: int) -> bool:
         """Whether ``size`` more bytes may come to life."""

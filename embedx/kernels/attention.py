@@ -33,7 +33,8 @@ _WIDEST = np.float32(2.0**80)
 @replaces(ops.softmax, overwrites=(0,))
 def softmax(input: Array, /, *, axis: int = -1, out: Array | None = None) -> Array:
     """Softmax-13; within 8 ulp, or 2**-100 where an element lies that far below the largest."""
-    if input.dtype != np.float32 or axis not in (-1, input.ndim - 1) or input.size == 0:
+    last = axis in (-1, input.ndim - 1)
+    if input.dtype != np.float32 or input.ndim == 0 or input.size == 0 or not last:
         return NotImplemented
     y = result_for(input, out)
     source, target = rows_of(input), rows_of(y)

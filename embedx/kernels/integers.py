@@ -245,7 +245,8 @@ def _prepared_scaled(node: Node, constants: Constants) -> Prepared | None:
         a: Array, b: None, a_zero: Array | None, b_zero: None, scale: Array,
         addend: Array | None = None, bias: Array | None = None, /,
     ) -> Array:  # fmt: skip
-        whole = addend is None or (addend.dtype, addend.shape) == (np.int32, matrix.shape[1:])
+        columns = matrix.shape[1:]
+        whole = addend is None or (addend.dtype == np.int32 and addend.shape == columns)
         if not whole or not _fits(a, matrix, scale, bias):
             return NotImplemented
         return _scaled(a, matrix, a_zero, addend, scale, bias)
