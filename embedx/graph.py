@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -35,12 +36,23 @@ class TensorType:
 
 @dataclass(frozen=True)
 class SequenceType:
-    """A sequence of tensors."""
+    """A sequence of tensors, or of maps."""
 
     element: Type
 
     def __str__(self) -> str:
         return f"sequence({self.element})"
+
+
+@dataclass(frozen=True)
+class MapType:
+    """Values by keys, which are integers or strings."""
+
+    key: np.dtype[Any]
+    value: Type
+
+    def __str__(self) -> str:
+        return f"map({_dtype_name(self.key)}, {self.value})"
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ class OptionalType:
         return f"optional({self.element})"
 
 
-Type: TypeAlias = TensorType | SequenceType | OptionalType | None
+Type: TypeAlias = TensorType | SequenceType | MapType | OptionalType | None
 """``None`` where a file declares nothing, as it may inside a graph."""
 
 
@@ -148,10 +160,17 @@ class Function:
 
 
 class SourceFile(Protocol):
-    """A mapped file."""
+    """A file whose bytes are weights."""
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
 
     def check(self) -> None:
-        """Raise ModelError if the file is not any more what was mapped."""
+        """Raise ModelError if the file is not any more what was read."""
+
+    def digest(self) -> str:
+        """What tells whether another file has the same content."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,7 @@ from embedx.graph import (
     Array,
     Function,
     Graph,
+    MapType,
     Node,
     OptionalType,
     Reference,
@@ -75,10 +76,12 @@ def read_model(source: str | os.PathLike[str] | bytes | ModelProto) -> Graph:
             raise ModelError(
                 f"{path}: protobuf files end at 2 GiB; keep the weights beside the model"
             )
-        data = mapped_file(path)
+        file = mapped_file(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    return _read(data, str(path), ExternalData(path))
+    external = ExternalData(path)
+    graph = _read(file.data, str(path), external)
+    return replace(graph, files=(file, *external.files))
 
 
 def _read(data: memoryview, where: str, external: ExternalData) -> Graph:
@@ -315,16 +318,22 @@ def _type(proto: Any) -> Type:
         return SequenceType(_type(proto.sequence_type.elem_type))
     if kind == "optional_type":
         return OptionalType(_type(proto.optional_type.elem_type))
+    if kind == "map_type":
+        return MapType(_element_type(proto.map_type.key_type), _type(proto.map_type.value_type))
     tensor = getattr(proto, kind) if kind in ("tensor_type", "sparse_tensor_type") else None
     if tensor is None or tensor.elem_type == 0:
         return None
-    try:
-        dtype = dtype_of(tensor.elem_type)
-    except ValueError as error:
-        raise ModelError(f"a declared type: {error}") from error
+    dtype = _element_type(tensor.elem_type)
     if not tensor.HasField("shape"):
         return TensorType(dtype)
     return TensorType(dtype, tuple(_dim(d) for d in tensor.shape.dim))
+
+
+def _element_type(code: int) -> np.dtype[Any]:
+    try:
+        return dtype_of(code)
+    except ValueError as error:
+        raise ModelError(f"a declared type: {error}") from error
 
 
 def _dim(proto: Any) -> int | str | None:
@@ -407,7 +416,7 @@ def _node_proto(node: Node) -> Any:
             value = _tensor_proto(value, "")
         elif isinstance(value, SparseTensor):
             value = _sparse_proto(value, "")
-        elif isinstance(value, TensorType | SequenceType | OptionalType):
+        elif isinstance(value, TensorType | SequenceType | MapType | OptionalType):
             value = _type_proto(value)
         kind = AttributeProto.INTS if value == () else None
         proto.attribute.append(helper.make_attribute(name, value, attr_type=kind))
@@ -429,6 +438,8 @@ def _type_proto(kind: Type) -> Any:
         return helper.make_sequence_type_proto(_type_proto(kind.element))
     if isinstance(kind, OptionalType):
         return helper.make_optional_type_proto(_type_proto(kind.element))
+    if isinstance(kind, MapType):
+        return helper.make_map_type_proto(code_of(kind.key), _type_proto(kind.value))
     if kind is None:
         return onnx.TypeProto()
     return helper.make_tensor_type_proto(code_of(kind.dtype), kind.shape)

@@ -21,7 +21,7 @@ from signal_formulas import SIGNAL_FORMULAS, SIGNAL_TYPES
 
 mp.dps = 50
 
-Value: TypeAlias = "Array | list[Array] | None"
+Value: TypeAlias = "Array | list[Array] | dict[Any, float] | None"
 
 MPMATH = f"mpmath {mp.dps} digits"
 INTEGERS = "exact integer arithmetic"

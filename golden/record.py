@@ -157,9 +157,29 @@ def write_model(
 def proto(value: Value, edge: onnx.ValueInfoProto) -> Any:
     if edge.type.HasField("optional_type"):
         return numpy_helper.from_optional(value, edge.name)
+    if isinstance(value, dict):
+        return map_proto(value, edge.name)
+    if isinstance(value, list) and edge.type.sequence_type.elem_type.HasField("map_type"):
+        return onnx.SequenceProto(
+            name=edge.name,
+            elem_type=onnx.SequenceProto.MAP,
+            map_values=[map_proto(item, "") for item in value],
+        )
     if isinstance(value, list):
         return numpy_helper.from_list(value, edge.name)
     return numpy_helper.from_array(np.asarray(value), edge.name)
+
+
+def map_proto(value: Mapping[Any, float], name: str) -> onnx.MapProto:
+    """A map from integers or strings to float32."""
+    values = numpy_helper.from_list([np.array(v, np.float32) for v in value.values()])
+    proto = onnx.MapProto(name=name, key_type=onnx.TensorProto.INT64, values=values)
+    if isinstance(next(iter(value)), str):
+        proto.key_type = onnx.TensorProto.STRING
+        proto.string_keys.extend(key.encode() for key in value)
+    else:
+        proto.keys.extend(value)
+    return proto
 
 
 if __name__ == "__main__":

@@ -48,8 +48,8 @@ from .indexing import (
 )
 from .integer import conv_integer, matmul_integer, qlinear_conv, qlinear_matmul
 from .learning import (
-    array_feature_extractor, binarizer, feature_vectorizer, imputer, label_encoder,
-    label_encoder_1, normalizer, one_hot_encoder, scaler,
+    array_feature_extractor, binarizer, category_mapper, feature_vectorizer, imputer,
+    label_encoder, label_encoder_1, normalizer, one_hot_encoder, scaler,
 )
 from .legacy import (
     add_1, and_1, div_1, dropout_1, equal_1, gemm_1, greater_1, less_1, max_1, mean_1, min_1,
@@ -57,13 +57,14 @@ from .legacy import (
 )
 from .linear_attention import causal_conv_with_state, flex_attention, linear_attention
 from .loss import negative_log_likelihood_loss, softmax_cross_entropy_loss
+from .maps import cast_map, dict_vectorizer, zip_map
 from .matmul import det, einsum, gemm, matmul
 from .normalization import layer_normalization, lp_normalization, rms_normalization
 from .pool import (
     average_pool, global_average_pool, global_lp_pool, global_lp_pool_1, global_max_pool,
     lp_pool, lp_pool_1, max_pool, max_unpool,
 )
-from .prediction import linear_classifier, linear_regressor, tree_ensemble
+from .prediction import linear_classifier, linear_regressor
 from .quantization import dequantize_linear, dynamic_quantize_linear, quantize_linear
 from .random import (
     bernoulli, multinomial, random_normal, random_normal_like, random_uniform,
@@ -97,10 +98,13 @@ from .slicing import (
     center_crop_pad, concat, concat_1, pad, pad_2, slice_, slice_1, split, split_2, tile, tile_1,
 )
 from .softmax import hardmax, hardmax_1, log_softmax, log_softmax_1, softmax, softmax_1
+from .support_vectors import svm_classifier, svm_regressor
 from .text import (
     regex_full_match, string_concat, string_normalizer, string_split, tf_idf_vectorizer,
 )
 from .training import adagrad, adam, momentum
+from .trees import tree_ensemble
+from .trees_legacy import tree_ensemble_classifier, tree_ensemble_regressor
 
 __all__ = [
     "Array", "Body", "Budget", "Op", "OverBudgetError", "Value", "abs_", "acos", "acosh",
@@ -109,23 +113,23 @@ __all__ = [
     "batch_normalization", "batch_normalization_1", "batch_normalization_7",
     "batch_normalization_9", "bernoulli", "binarizer", "bit_cast", "bit_shift", "bitwise_and",
     "bitwise_not", "bitwise_or", "bitwise_xor", "blackman_window", "cast", "cast_like",
-    "causal_conv_with_state", "ceil", "celu", "center_crop_pad", "check_time", "clip", "clip_6", "code_of",
-    "col2im", "compress", "concat", "concat_1", "concat_from_sequence", "constant",
-    "constant_of_shape", "conv", "conv_integer", "conv_transpose", "cos", "cosh", "cumprod",
-    "cumsum", "deform_conv", "depth_to_space", "dequantize_linear", "det", "dft", "dft_17",
-    "div", "div_1", "dropout", "dropout_1", "dropout_7", "dropout_10", "dtype_of",
-    "dynamic_quantize_linear", "einsum", "elu", "equal", "equal_1", "erf", "exp", "expand",
-    "eye_like", "feature_vectorizer", "flatten", "flex_attention", "floor", "gather",
-    "gather_elements", "gather_nd", "gelu", "gemm", "gemm_1", "global_average_pool",
-    "global_lp_pool", "global_lp_pool_1", "global_max_pool", "greater", "greater_1",
-    "greater_or_equal", "grid_sample", "grid_sample_16", "group_normalization",
-    "group_normalization_18", "gru", "gru_3", "hamming_window", "hann_window", "hard_sigmoid",
-    "hard_swish", "hardmax", "hardmax_1", "identity", "if_", "imputer",
-    "instance_normalization", "is_floating", "isinf", "isnan", "label_encoder",
-    "label_encoder_1", "layer_normalization", "leaky_relu", "less", "less_1", "less_or_equal",
-    "linear_attention", "linear_classifier", "linear_regressor", "log", "log_softmax",
-    "log_softmax_1", "loop", "lp_normalization", "lp_pool", "lp_pool_1", "lrn", "lstm",
-    "lstm_1", "matmul", "matmul_integer", "max_", "max_1", "max_pool", "max_roi_pool",
+    "cast_map", "category_mapper", "causal_conv_with_state", "ceil", "celu", "center_crop_pad",
+    "check_time", "clip", "clip_6", "code_of", "col2im", "compress", "concat", "concat_1",
+    "concat_from_sequence", "constant", "constant_of_shape", "conv", "conv_integer",
+    "conv_transpose", "cos", "cosh", "cumprod", "cumsum", "deform_conv", "depth_to_space",
+    "dequantize_linear", "det", "dft", "dft_17", "dict_vectorizer", "div", "div_1", "dropout",
+    "dropout_1", "dropout_7", "dropout_10", "dtype_of", "dynamic_quantize_linear", "einsum",
+    "elu", "equal", "equal_1", "erf", "exp", "expand", "eye_like", "feature_vectorizer",
+    "flatten", "flex_attention", "floor", "gather", "gather_elements", "gather_nd", "gelu",
+    "gemm", "gemm_1", "global_average_pool", "global_lp_pool", "global_lp_pool_1",
+    "global_max_pool", "greater", "greater_1", "greater_or_equal", "grid_sample",
+    "grid_sample_16", "group_normalization", "group_normalization_18", "gru", "gru_3",
+    "hamming_window", "hann_window", "hard_sigmoid", "hard_swish", "hardmax", "hardmax_1",
+    "identity", "if_", "imputer", "instance_normalization", "is_floating", "isinf", "isnan",
+    "label_encoder", "label_encoder_1", "layer_normalization", "leaky_relu", "less", "less_1",
+    "less_or_equal", "linear_attention", "linear_classifier", "linear_regressor", "log",
+    "log_softmax", "log_softmax_1", "loop", "lp_normalization", "lp_pool", "lp_pool_1", "lrn",
+    "lstm", "lstm_1", "matmul", "matmul_integer", "max_", "max_1", "max_pool", "max_roi_pool",
     "max_unpool", "mean", "mean_1", "mean_variance_normalization", "mel_weight_matrix",
     "microsoft", "min_", "min_1", "mish", "mod", "momentum", "mul", "mul_1", "multinomial",
     "neg", "negative_log_likelihood_loss", "non_max_suppression", "nonzero", "normalizer",
@@ -145,8 +149,10 @@ __all__ = [
     "size", "slice_", "slice_1", "softmax", "softmax_1", "softmax_cross_entropy_loss",
     "softplus", "softsign", "space_to_depth", "spending", "split", "split_2",
     "split_to_sequence", "sqrt", "squeeze", "squeeze_1", "stft", "string_concat",
-    "string_normalizer", "string_split", "sub", "sub_1", "sum_", "sum_1", "swiglu", "swish",
-    "tan", "tanh", "tensor_scatter", "tf_idf_vectorizer", "thresholded_relu", "tile", "tile_1",
-    "top_k", "top_k_1", "transpose", "tree_ensemble", "trilu", "unique", "unsqueeze",
+    "string_normalizer", "string_split", "sub", "sub_1", "sum_", "sum_1", "svm_classifier",
+    "svm_regressor", "swiglu", "swish", "tan", "tanh", "tensor_scatter", "tf_idf_vectorizer",
+    "thresholded_relu", "tile", "tile_1", "top_k", "top_k_1", "transpose", "tree_ensemble",
+    "tree_ensemble_classifier", "tree_ensemble_regressor", "trilu", "unique", "unsqueeze",
     "unsqueeze_1", "upsample", "upsample_1", "upsample_7", "where", "widened", "xor", "xor_1",
+    "zip_map",
 ]

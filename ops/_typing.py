@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
-Value: TypeAlias = "Array | list[Array] | None"
-"""What an ONNX edge carries: a tensor, a sequence of tensors, or an absent optional."""
+Value: TypeAlias = "Array | list[Any] | Mapping[Any, Any] | None"
+"""What an ONNX edge carries: a tensor, a sequence of tensors or maps, a map, or nothing."""
 
 # TensorProto.DataType of onnx.proto; the names that NumPy lacks are ml_dtypes' names.
 _NAMES = {

@@ -99,9 +99,9 @@ def _array(values: Sequence[object] | None, dtype: Any) -> Array | None:
     return None if values is None else np.array(values, dtype)
 
 
-def _looked_up(x: Array, keys: Sequence[Any], values: Array, default: Any) -> Array:
+def _looked_up(x: Array, keys: Sequence[Any] | Array, values: Array, default: Any) -> Array:
     plain = np.asarray(keys).tolist()
-    if len(plain) != len(values):
+    if len(plain) != len(values) or not plain:
         raise ValueError(f"{len(plain)} keys for {len(values)} values")
     if (x.dtype.kind in "OUT") != isinstance(plain[0], str):
         raise TypeError(f"the keys are of another type than X, {x.dtype}")
@@ -138,6 +138,31 @@ def label_encoder_1(
     if x.dtype.kind in "OUT":
         return _looked_up(x, words, places, default_int64)
     return _looked_up(x, places.tolist(), names, default_string)
+
+
+@op("CategoryMapper", since=1, domain=_ML)
+def category_mapper(
+    x: Array,
+    /,
+    *,
+    cats_int64s: tuple[int, ...] | None = None,
+    cats_strings: tuple[str, ...] | None = None,
+    default_int64: int = -1,
+    default_string: str = "_Unused",
+) -> Array:
+    """The string that belongs to each integer, or the integer that belongs to each string.
+
+    Raises ValueError unless there are as many integers as strings.
+
+    >>> category_mapper(np.array([5, 7, 9]), cats_int64s=(7, 5), cats_strings=("a", "b"))
+    array(['b', 'a', '_Unused'], dtype=object)
+
+    Spec: ai.onnx.ml CategoryMapper-1.
+    """
+    numbers, words = np.array(cats_int64s or (), np.int64), np.array(cats_strings or (), object)
+    if x.dtype.kind in "OUT":
+        return _looked_up(x, words, numbers, default_int64)
+    return _looked_up(x, numbers, words, default_string)
 
 
 @op("OneHotEncoder", since=1, domain=_ML)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
@@ -11,8 +11,8 @@ from embedx.errors import ModelError, UnsupportedOpError
 from embedx.graph import Node
 
 
-def node(op_type: str, domain: str = "", opset: int = 17, **attributes: Any) -> Node:
-    return Node(op_type, ("x", "s"), ("y",), attributes, domain, "last", opset=opset, index=7)
+def node(op_type: str, domain: str = "") -> Node:
+    return Node(op_type, ("x", "s"), ("y",), {}, domain, "last", opset=17, index=7)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def node(op_type: str, domain: str = "", opset: int = 17, **attributes: Any) -> 
 )
 def test_unknown_attributes_are_refused_with_the_nearest_one(attribute: str, message: str) -> None:
     with pytest.raises(ModelError) as caught:
-        bind(node("LayerNormalization", **{attribute: 1}))
+        bind(replace(node("LayerNormalization"), attributes={attribute: 1}))
     expected = f"LayerNormalization 'last' (node 7) has the attribute {attribute!r}{message}"
     assert str(caught.value) == expected
 

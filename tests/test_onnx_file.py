@@ -270,6 +270,23 @@ def test_declared_types_are_kept() -> None:
     assert [str(v.type) for v in graph.inputs] == ["float32[N, 2]", "sequence(int64[1])"]
 
 
+def test_maps_are_read_and_written(tmp_path: Path) -> None:
+    proto = model(NEG)
+    kind = helper.make_map_type_proto(
+        TensorProto.STRING, helper.make_tensor_type_proto(TensorProto.FLOAT, ())
+    )
+    rows = helper.make_sequence_type_proto(kind)
+    proto.graph.input.append(helper.make_value_info("m", kind))
+    proto.graph.output.append(helper.make_value_info("rows", rows))
+    proto.graph.node.append(helper.make_node("Identity", ["rows_in"], ["rows"]))
+    proto.graph.input.append(helper.make_value_info("rows_in", rows))
+    graph = read_model(proto)
+    expected = ["map(string, float32[])", "sequence(map(string, float32[]))"]
+    assert [str(v.type) for v in graph.inputs[1:]] == expected
+    write_model(graph, tmp_path / "model.onnx")
+    assert read_model(tmp_path / "model.onnx").inputs == graph.inputs
+
+
 def test_nesting_beyond_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("embedx.onnx_file.MAX_NESTING", 2)
     body = "z = Neg(x)"

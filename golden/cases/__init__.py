@@ -53,7 +53,7 @@ for _module in _MODULES:
     for _operator, _cases in _module.CASES.items():
         CASES.setdefault(_operator, []).extend(_cases)
 
-MODELS: dict[str, list[Model]] = control.MODELS
+MODELS: dict[str, list[Model]] = {**control.MODELS, **tables.MODELS}
 
 EXCLUDED = {
     "averagepool_2d_ceil_last_window_starts_on_pad": "written with four digits",

@@ -32,6 +32,16 @@ TREE = {
     "nodes_truenodeids": (0,),
     "tree_roots": (0,),
 }
+OLD_TREE = {
+    "nodes_featureids": (0, 0, 0),
+    "nodes_falsenodeids": (2, 0, 0),
+    "nodes_modes": ("BRANCH_LEQ", "LEAF", "LEAF"),
+    "nodes_nodeids": (0, 1, 2),
+    "nodes_treeids": (0, 0, 0),
+    "nodes_truenodeids": (1, 0, 0),
+    "nodes_values": (0.5, 0.0, 0.0),
+}
+VOTES = {"treeids": (0, 0), "nodeids": (1, 2), "ids": (0, 0), "weights": (0.25, 1.0)}
 GRAMS = {
     "max_gram_length": 1,
     "max_skip_count": 0,
@@ -120,6 +130,7 @@ MORE_SAMPLES: dict[str, Sample] = {
     # learning, prediction, training
     f"{ML}ArrayFeatureExtractor-1": ([X, i64(2, 0)], {}),
     f"{ML}Binarizer-1": ([X], {"threshold": 1.0}),
+    f"{ML}CategoryMapper-1": ([i64(1, 0)], {"cats_int64s": (1, 2), "cats_strings": ("1", "a")}),
     f"{ML}FeatureVectorizer-1": ([X, X], {}),
     f"{ML}Imputer-1": ([X], {"imputed_value_floats": (9.0,), "imputed_value_int64s": (9,)}),
     f"{ML}LabelEncoder-1": ([i64(1, 0)], {"classes_strings": ("a", "b")}),
@@ -131,7 +142,24 @@ MORE_SAMPLES: dict[str, Sample] = {
         [X], {"coefficients": (1.0, 2.0, 0.0), "classlabels_ints": (3, 4)}
     ),
     f"{ML}LinearRegressor-1": ([X], {"coefficients": (1.0, 2.0, 0.0)}),
+    f"{ML}SVMClassifier-1": (
+        [X],
+        {
+            "coefficients": (1.0, -1.0), "support_vectors": (1.0, 2.0, 0.0, 0.0, 1.0, 1.0),
+            "rho": (0.5,), "vectors_per_class": (1, 1), "classlabels_ints": (3, 4),
+        },
+    ),
+    f"{ML}SVMRegressor-1": ([X], {"coefficients": (1.0, 2.0, 0.0), "rho": (0.5,)}),
     f"{ML}TreeEnsemble-5": ([X], TREE),
+    f"{ML}TreeEnsembleClassifier-1": (
+        [X],
+        {
+            **OLD_TREE, **{f"class_{k}": v for k, v in VOTES.items()}, "classlabels_int64s": (3, 4)
+        },
+    ),
+    f"{ML}TreeEnsembleRegressor-1": (
+        [X], {**OLD_TREE, **{f"target_{k}": v for k, v in VOTES.items()}}
+    ),
     f"{TRAINING}Adagrad-1": ([RATE, ONE, X, X, X], {}),
     f"{TRAINING}Adam-1": ([RATE, ONE, X, X, X, X], {}),
     f"{TRAINING}Momentum-1": (

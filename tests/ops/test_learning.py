@@ -14,6 +14,7 @@ from embedx.ops import (
     Array,
     array_feature_extractor,
     binarizer,
+    category_mapper,
     feature_vectorizer,
     imputer,
     label_encoder,
@@ -166,6 +167,22 @@ def test_label_encoder_1_goes_both_ways(x: Array) -> None:
     assert_equal(places, np.where((x >= 0) & (x < 3), x, -7))
 
 
+@given(
+    st.lists(st.integers(-3, 3), min_size=1, unique=True),
+    tensors(np.dtype(np.int64), low=-4, high=4),
+)
+def test_category_mapper_goes_both_ways(numbers: list[int], x: Array) -> None:
+    pairs: dict[str, Any] = {
+        "cats_int64s": tuple(numbers),
+        "cats_strings": tuple(f"<{n}>" for n in numbers),
+    }
+    words = category_mapper(x, **pairs, default_string="?")
+    expected = elementwise(lambda n: f"<{n}>" if n in numbers else "?", x, dtype=object)
+    assert_equal(words, expected)
+    found = category_mapper(words, **pairs, default_int64=9)
+    assert_equal(found, elementwise(lambda n: n if n in numbers else 9, x, dtype=np.int64))
+
+
 @given(st.data(), st.integers(0, 3), st.integers(1, 3))
 def test_features_are_put_side_by_side(data: st.DataObject, rows: int, count: int) -> None:
     tails = [data.draw(shapes(min_rank=1)) for _ in range(count)]
@@ -195,6 +212,8 @@ INTS: dict[str, Any] = {"keys_int64s": (1,), "values_int64s": (1,)}
         (one_hot_encoder, (X,), {"cats_int64s": (1,), "zeros": 0}, "none of the categories"),
         (one_hot_encoder, (X,), {}, "0 lists are given"),
         (label_encoder, (X,), {}, "0 lists are given"),
+        (category_mapper, (np.array([1]),), {}, "0 keys for 0 values"),
+        (category_mapper, (np.array([1]),), {"cats_int64s": (1, 2)}, "2 keys for 0 values"),
         (label_encoder, (X,), INTS | {"keys_floats": (1.0,)}, "2 lists are given"),
         (label_encoder, (X,), INTS | {"values_int64s": (1, 2)}, "1 keys for 2 values"),
         (feature_vectorizer, (X,), {"inputdimensions": (2,)}, "expected"),

@@ -212,8 +212,8 @@ BAD = [("input", math.nan), ("input", math.inf), ("output", math.nan), ("output"
 @pytest.mark.parametrize(
     "op",
     [
-        lambda x, y: qgemm(u8([[1]]), *x, u8([[1]]), f32(1), u8(0), None, *y),
-        lambda x, y: qlinear_add(u8([1]), *x, u8([1]), f32(1), None, *y),
+        lambda x, y: qgemm(u8([[1]]), x[0], x[1], u8([[1]]), f32(1), u8(0), None, y[0], y[1]),
+        lambda x, y: qlinear_add(u8([1]), x[0], None, u8([1]), f32(1), None, *y),
         lambda x, y: qlinear_mul(u8([1]), f32(1), None, u8([1]), *x, *y),
         lambda x, y: qlinear_sigmoid(u8([1]), *x, *y),
         lambda x, y: qlinear_leaky_relu(u8([1]), *x, *y),

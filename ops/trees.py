@@ -1,0 +1,164 @@
+"""Predictions of decision trees from rows of features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ._budget import check_time, reserve, turn
+from ._registry import op
+from ._typing import Array
+from .prediction import TRANSFORMS, transformed
+
+_ML = "ai.onnx.ml"
+_COMPARISONS: tuple[Callable[[Array, Array], Array], ...] = (
+    np.less_equal, np.less, np.greater_equal, np.greater, np.equal, np.not_equal,
+)  # fmt: skip
+_MEMBER = 6
+
+
+class Forest(NamedTuple):
+    """The nodes of all trees in one numbering. A leaf is a node that leads to itself."""
+
+    features: Array
+    modes: Array
+    splits: Array
+    ways: Array
+    """(2, nodes): where a comparison leads that fails, and one that holds."""
+    missing: Array
+    """Whether NaN goes the way of a comparison that holds."""
+    leaf: Array
+    roots: Array
+    sets: dict[int, Array]
+    """The members among which some nodes look for a feature."""
+
+
+def arrived(x: Array, forest: Forest) -> Array:
+    """The leaf to which each tree leads each row: (rows, trees). Raises ValueError for a cycle."""
+    shape = (len(x), len(forest.roots))
+    reserve(shape, np.int64)
+    node = np.broadcast_to(forest.roots, shape)
+    for _ in range(len(forest.leaf) + 1):
+        if forest.leaf[node].all():
+            return node
+        turn()
+        value = np.take_along_axis(x, forest.features[node], axis=1)
+        way = np.where(np.isnan(value), forest.missing[node], _holds(value, node, forest))
+        node = forest.ways[way.astype(np.int64), node]
+    raise ValueError("the trees have a cycle")
+
+
+def _holds(value: Array, node: Array, forest: Forest) -> Array:
+    holds = np.zeros(value.shape, bool)
+    for mode in np.unique(forest.modes[~forest.leaf]).tolist():
+        if mode != _MEMBER:
+            holds |= (forest.modes[node] == mode) & _COMPARISONS[mode](value, forest.splits[node])
+    for owner, members in forest.sets.items():
+        check_time()
+        holds |= (node == owner) & np.isin(value, members)
+    return holds
+
+
+def put_together(weights: Array, owners: Array, targets: int, function: int, trees: int) -> Array:
+    """For each row and target the average over ``trees`` (0), sum (1), least (2) or largest (3).
+
+    Of the weights (rows, votes) these are the ones that the target owns; 0 if there are none.
+    """
+    reserve((len(weights), targets), np.float64)
+    totals = np.zeros((len(weights), targets))
+    rows = np.arange(len(weights))[:, None]
+    if function in (0, 1):
+        np.add.at(totals, (rows, owners), weights)
+        return totals / (trees if function == 0 else 1)
+    if function not in (2, 3):
+        raise ValueError(f"aggregate_function is 0 to 3, not {function}")
+    worst = np.inf if function == 2 else -np.inf
+    totals[rows, owners] = worst
+    (np.minimum if function == 2 else np.maximum).at(totals, (rows, owners), weights)
+    return totals
+
+
+def indices(numbers: Sequence[object] | Array, size: int | Array) -> Array:
+    """Numbers as int64. Raises IndexError for one outside [0, size)."""
+    found = np.array(numbers, np.int64)
+    if ((found < 0) | (found >= size)).any():
+        raise IndexError(f"the tree refers to something that it does not have: {found.tolist()}")
+    return found
+
+
+@op("TreeEnsemble", since=5, domain=_ML)
+def tree_ensemble(
+    x: Array,
+    /,
+    *,
+    aggregate_function: int = 1,
+    leaf_targetids: tuple[int, ...],
+    leaf_weights: Array,
+    membership_values: Array | None = None,
+    n_targets: int | None = None,
+    nodes_falseleafs: tuple[int, ...],
+    nodes_falsenodeids: tuple[int, ...],
+    nodes_featureids: tuple[int, ...],
+    nodes_hitrates: Array | None = None,
+    nodes_missing_value_tracks_true: tuple[int, ...] | None = None,
+    nodes_modes: Array,
+    nodes_splits: Array,
+    nodes_trueleafs: tuple[int, ...],
+    nodes_truenodeids: tuple[int, ...],
+    post_transform: int = 0,
+    tree_roots: tuple[int, ...],
+) -> Array:
+    """For each row and target the leaves that the trees lead to, put together and transformed.
+
+    A node compares a feature with its split (mode 0: <=, 1: <, 2: >=, 3: >, 4: ==, 5: !=) or looks
+    for it in its set (6), the sets being listed in the order of the nodes, each with a NaN behind;
+    NaN takes the false branch unless ``nodes_missing_value_tracks_true``. A branch leads to a node,
+    or to a leaf where ``nodes_*leafs`` is 1. ``aggregate_function`` is the average over all trees
+    (0), sum (1), least (2) or largest (3) of a target's weights; 0 for a target without any.
+    Raises ValueError or IndexError for numbers that do not exist, and for trees with a cycle.
+
+    >>> tree_ensemble(
+    ...     np.array([[1.0], [5.0]]), tree_roots=(0,), nodes_modes=np.array([0]),
+    ...     nodes_splits=np.array([3.0]), nodes_featureids=(0,), nodes_trueleafs=(1,),
+    ...     nodes_truenodeids=(0,), nodes_falseleafs=(1,), nodes_falsenodeids=(1,),
+    ...     leaf_weights=np.array([10.0, 20.0]), leaf_targetids=(0, 0), n_targets=1)
+    array([[10.],
+           [20.]])
+
+    Spec: ai.onnx.ml TreeEnsemble-5.
+    """
+    count, leaves = len(nodes_featureids), len(leaf_targetids)
+    to_leaf = np.array([nodes_falseleafs, nodes_trueleafs], bool)
+    ways = indices((nodes_falsenodeids, nodes_truenodeids), np.where(to_leaf, leaves, count))
+    nothing = np.zeros(leaves, np.int64)
+    missing = nodes_missing_value_tracks_true or (0,) * count
+    forest = Forest(
+        features=np.append(indices(nodes_featureids, x.shape[1]), nothing),
+        modes=np.append(indices(nodes_modes.tolist(), _MEMBER + 1), nothing),
+        splits=np.append(nodes_splits, nothing.astype(nodes_splits.dtype)),
+        ways=np.append(ways + count * to_leaf, [count + np.arange(leaves)] * 2, axis=1),
+        missing=np.append(np.array(missing, bool), nothing.astype(bool)),
+        leaf=np.arange(count + leaves) >= count,
+        roots=indices(tree_roots, count),
+        sets=_sets(nodes_modes, membership_values),
+    )
+    place = arrived(x, forest) - count
+    targets = 1 + max(leaf_targetids, default=0) if n_targets is None else n_targets
+    owners, trees = indices(leaf_targetids, targets), len(tree_roots)
+    scores = put_together(leaf_weights[place], owners[place], targets, aggregate_function, trees)
+    if not 0 <= post_transform < len(TRANSFORMS):
+        raise ValueError(f"post_transform is 0 to {len(TRANSFORMS) - 1}")
+    return transformed(scores, list(TRANSFORMS)[post_transform]).astype(x.dtype)
+
+
+def _sets(modes: Array, members: Array | None) -> dict[int, Array]:
+    """The members that each node with a set looks for."""
+    nodes = np.flatnonzero(modes == _MEMBER).tolist()
+    given = np.zeros(0) if members is None else members.reshape(-1)
+    parts = np.split(given, np.flatnonzero(np.isnan(given)) + 1)
+    parts = parts[:-1] if not parts[-1].size else parts
+    if len(parts) != len(nodes):
+        raise ValueError(f"{len(parts)} sets of members for {len(nodes)} nodes that have one")
+    return dict(zip(nodes, parts, strict=True))

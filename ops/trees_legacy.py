@@ -1,0 +1,261 @@
+"""Decision trees as they were before opset 5 of ai.onnx.ml, when leaves were nodes that vote.
+
+The nodes lie side by side in the attributes ``nodes_*``: node ``nodeids[i]`` of tree ``treeids[i]``
+compares feature ``featureids[i]`` with ``values[i]`` in the way ``modes[i]`` and leads to a node of
+the same tree, or is a LEAF. So do the votes of the leaves, of which a leaf may have several. What
+ends in ``_as_tensor`` stands for the attribute without that, in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ._budget import reserve, turn
+from ._registry import op
+from ._typing import Array
+from .prediction import labels_of, transformed
+from .trees import Forest, arrived, indices, put_together
+
+_ML = "ai.onnx.ml"
+_MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ", "LEAF")
+_LEAF = len(_MODES) - 1
+_AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
+
+
+class _Nodes(NamedTuple):
+    treeids: tuple[int, ...] | None
+    nodeids: tuple[int, ...] | None
+    featureids: tuple[int, ...] | None
+    modes: tuple[str, ...] | None
+    values: Array
+    falsenodeids: tuple[int, ...] | None
+    truenodeids: tuple[int, ...] | None
+    missing: tuple[int, ...] | None
+
+
+class _Votes(NamedTuple):
+    treeids: tuple[int, ...] | None
+    nodeids: tuple[int, ...] | None
+    owners: tuple[int, ...] | None
+    weights: Array
+
+
+def _scores(
+    x: Array, nodes: _Nodes, votes: _Votes, base: Array, targets: int, aggregate: str = "SUM"
+) -> Array:
+    """For each row and target the votes of the leaves that the trees lead to, put together."""
+    if aggregate not in _AGGREGATES:
+        raise ValueError(f"aggregate_function is one of {', '.join(_AGGREGATES)}")
+    if targets < 1 or len(base) not in (0, targets):
+        raise ValueError(f"{len(base)} base values for {targets} targets")
+    for kind, columns in (("nodes", nodes), ("votes", votes)):
+        lengths = {len(column) for column in columns if column is not None}
+        if len(lengths) > 1:
+            raise ValueError(f"the attributes of the {kind} have different lengths: {lengths}")
+    places = {pair: i for i, pair in enumerate(_pairs(nodes.treeids, nodes.nodeids))}
+    forest = _forest(nodes, places, x.shape[1])
+    voter = _found(places, _pairs(votes.treeids, votes.nodeids))
+    order = np.argsort(voter, kind="stable")
+    first, last = (
+        np.searchsorted(voter[order], np.arange(len(places)), side) for side in ("left", "right")
+    )
+    leaf = arrived(x, forest)
+    most = int((last - first).max(initial=0))
+    reserve((*leaf.shape, most), np.float64)
+    vote = first[leaf][..., None] + np.arange(most)
+    # A leaf with fewer votes than others is filled up with one for nobody, behind all targets.
+    vote = np.where(vote < last[leaf][..., None], vote, len(order))
+    vote = vote.reshape(len(x), leaf.shape[1] * most)
+    owners = np.append(indices(votes.owners or (), targets)[order], targets)[vote]
+    weights = np.append(votes.weights[order], 0)[vote]
+    function, trees = _AGGREGATES.index(aggregate), leaf.shape[1]
+    scores = put_together(weights, owners, targets + 1, function, trees)[:, :-1]
+    return scores + base if len(base) else scores
+
+
+def _pairs(trees: Sequence[int] | None, nodes: Sequence[int] | None) -> list[tuple[int, int]]:
+    return list(zip(trees or (), nodes or (), strict=True))
+
+
+def _found(places: dict[tuple[int, int], int], pairs: list[tuple[int, int]]) -> Array:
+    """The places of nodes. Raises IndexError for one that there is not."""
+    lost = next((pair for pair in pairs if pair not in places), None)
+    if lost is not None:
+        raise IndexError(f"tree {lost[0]} has no node {lost[1]}")
+    return np.array([places[pair] for pair in pairs], np.int64)
+
+
+def _forest(nodes: _Nodes, places: dict[tuple[int, int], int], features: int) -> Forest:
+    treeids = nodes.treeids or ()
+    unknown = set(nodes.modes or ()) - set(_MODES)
+    if unknown or len(places) != len(treeids):
+        raise ValueError(f"the modes of nodes are {', '.join(_MODES)}" if unknown else
+                         "two nodes of a tree have one number")  # fmt: skip
+    modes = np.array([_MODES.index(mode) for mode in nodes.modes or ()], np.int64)
+    leaf = modes == _LEAF
+    ways = np.tile(np.arange(len(leaf)), (2, 1))
+    for way, children in enumerate((nodes.falsenodeids, nodes.truenodeids)):
+        pairs = zip(treeids, children or (), leaf.tolist(), strict=True)
+        ways[way, ~leaf] = _found(places, [(tree, child) for tree, child, end in pairs if not end])
+    roots = np.setdiff1d(np.arange(len(leaf)), ways[:, ~leaf])
+    one_each = sorted(treeids[root] for root in roots) == sorted(set(treeids))
+    if not one_each or not _reached(roots, ways).all():
+        raise ValueError("each tree must have one node that leads to all others of it")
+    return Forest(
+        features=indices(np.where(leaf, 0, nodes.featureids or ()), features),
+        modes=modes,
+        splits=nodes.values,
+        ways=ways,
+        missing=np.array(nodes.missing or (0,) * len(leaf), bool),
+        leaf=leaf,
+        roots=roots,
+        sets={},
+    )
+
+
+def _reached(roots: Array, ways: Array) -> Array:
+    """To which nodes the ways from the roots lead."""
+    reached = np.zeros(ways.shape[1], bool)
+    while roots.size:
+        turn()
+        reached[roots] = True
+        further = np.unique(ways[:, roots])
+        roots = further[~reached[further]]
+    return reached
+
+
+def _given(numbers: tuple[float, ...] | None, tensor: Array | None) -> Array:
+    """Numbers that are given in one of two forms, or not at all."""
+    if numbers and tensor is not None:
+        raise ValueError("an attribute is given both as a list and as a tensor")
+    return np.array(numbers or (), np.float64) if tensor is None else tensor.reshape(-1)
+
+
+@op("TreeEnsembleRegressor", since=1, until=5, domain=_ML, rounds=True)
+def tree_ensemble_regressor(
+    x: Array,
+    /,
+    *,
+    aggregate_function: str = "SUM",
+    base_values: tuple[float, ...] | None = None,
+    base_values_as_tensor: Array | None = None,
+    n_targets: int | None = None,
+    nodes_falsenodeids: tuple[int, ...] | None = None,
+    nodes_featureids: tuple[int, ...] | None = None,
+    nodes_hitrates: tuple[float, ...] | None = None,
+    nodes_hitrates_as_tensor: Array | None = None,
+    nodes_missing_value_tracks_true: tuple[int, ...] | None = None,
+    nodes_modes: tuple[str, ...] | None = None,
+    nodes_nodeids: tuple[int, ...] | None = None,
+    nodes_treeids: tuple[int, ...] | None = None,
+    nodes_truenodeids: tuple[int, ...] | None = None,
+    nodes_values: tuple[float, ...] | None = None,
+    nodes_values_as_tensor: Array | None = None,
+    post_transform: str = "NONE",
+    target_ids: tuple[int, ...] | None = None,
+    target_nodeids: tuple[int, ...] | None = None,
+    target_treeids: tuple[int, ...] | None = None,
+    target_weights: tuple[float, ...] | None = None,
+    target_weights_as_tensor: Array | None = None,
+) -> Array:
+    """For each row and target the votes of the leaves, put together and transformed, as float32.
+
+    They are put together as their SUM, MIN, MAX, or their sum over the number of trees (AVERAGE);
+    the ``base_values`` are added to that. A target without a vote has 0. Raises ValueError or
+    IndexError for attributes that contradict each other, and for trees with a cycle.
+
+    >>> tree_ensemble_regressor(
+    ...     np.array([[1.0], [5.0]]), nodes_treeids=(0, 0, 0), nodes_nodeids=(0, 1, 2),
+    ...     nodes_modes=("BRANCH_LEQ", "LEAF", "LEAF"), nodes_featureids=(0, 0, 0),
+    ...     nodes_values=(3.0, 0.0, 0.0), nodes_truenodeids=(1, 0, 0),
+    ...     nodes_falsenodeids=(2, 0, 0), target_treeids=(0, 0), target_nodeids=(1, 2),
+    ...     target_ids=(0, 0), target_weights=(10.0, 20.0), n_targets=1)
+    array([[10.],
+           [20.]], dtype=float32)
+
+    Spec: ai.onnx.ml TreeEnsembleRegressor-3.
+    """
+    nodes = _Nodes(
+        nodes_treeids, nodes_nodeids, nodes_featureids, nodes_modes,
+        _given(nodes_values, nodes_values_as_tensor), nodes_falsenodeids, nodes_truenodeids,
+        nodes_missing_value_tracks_true,
+    )  # fmt: skip
+    weights = _given(target_weights, target_weights_as_tensor)
+    votes = _Votes(target_treeids, target_nodeids, target_ids, weights)
+    base = _given(base_values, base_values_as_tensor)
+    targets = max(target_ids or (0,)) + 1 if n_targets is None else n_targets
+    scores = _scores(x, nodes, votes, base, targets, aggregate_function)
+    return transformed(scores, post_transform).astype(np.float32)
+
+
+class TreeEnsembleClassifier(NamedTuple):
+    """What TreeEnsembleClassifier returns."""
+
+    y: Array
+    z: Array
+
+
+@op("TreeEnsembleClassifier", since=1, until=5, domain=_ML, rounds=(1,))
+def tree_ensemble_classifier(
+    x: Array,
+    /,
+    *,
+    base_values: tuple[float, ...] | None = None,
+    base_values_as_tensor: Array | None = None,
+    class_ids: tuple[int, ...] | None = None,
+    class_nodeids: tuple[int, ...] | None = None,
+    class_treeids: tuple[int, ...] | None = None,
+    class_weights: tuple[float, ...] | None = None,
+    class_weights_as_tensor: Array | None = None,
+    classlabels_int64s: tuple[int, ...] | None = None,
+    classlabels_strings: tuple[str, ...] | None = None,
+    nodes_falsenodeids: tuple[int, ...] | None = None,
+    nodes_featureids: tuple[int, ...] | None = None,
+    nodes_hitrates: tuple[float, ...] | None = None,
+    nodes_hitrates_as_tensor: Array | None = None,
+    nodes_missing_value_tracks_true: tuple[int, ...] | None = None,
+    nodes_modes: tuple[str, ...] | None = None,
+    nodes_nodeids: tuple[int, ...] | None = None,
+    nodes_treeids: tuple[int, ...] | None = None,
+    nodes_truenodeids: tuple[int, ...] | None = None,
+    nodes_values: tuple[float, ...] | None = None,
+    nodes_values_as_tensor: Array | None = None,
+    post_transform: str = "NONE",
+) -> TreeEnsembleClassifier:
+    """The label with the largest score of each row, and the scores, transformed, as float32.
+
+    A class's score is the sum of the votes for it, plus its base value. Where all votes are for the
+    first one of two labels they are the score s of the second one. The first one then has ``1 - s``
+    if all weights are probabilities, that is not negative and not to be transformed (other than by
+    PROBIT), else ``-s``. Raises as TreeEnsembleRegressor does.
+
+    >>> tree_ensemble_classifier(
+    ...     np.array([[1.0], [5.0]]), nodes_treeids=(0, 0, 0), nodes_nodeids=(0, 1, 2),
+    ...     nodes_modes=("BRANCH_LEQ", "LEAF", "LEAF"), nodes_featureids=(0, 0, 0),
+    ...     nodes_values=(3.0, 0.0, 0.0), nodes_truenodeids=(1, 0, 0),
+    ...     nodes_falsenodeids=(2, 0, 0), class_treeids=(0, 0), class_nodeids=(1, 2),
+    ...     class_ids=(0, 0), class_weights=(0.25, 1.0), classlabels_strings=("no", "yes"))
+    TreeEnsembleClassifier(y=array(['no', 'yes'], dtype=object), z=array([[0.75, 0.25],
+           [0.  , 1.  ]], dtype=float32))
+
+    Spec: ai.onnx.ml TreeEnsembleClassifier-3, and onnxruntime for two labels.
+    """
+    nodes = _Nodes(
+        nodes_treeids, nodes_nodeids, nodes_featureids, nodes_modes,
+        _given(nodes_values, nodes_values_as_tensor), nodes_falsenodeids, nodes_truenodeids,
+        nodes_missing_value_tracks_true,
+    )  # fmt: skip
+    weights = _given(class_weights, class_weights_as_tensor)
+    votes = _Votes(class_treeids, class_nodeids, class_ids, weights)
+    base = _given(base_values, base_values_as_tensor)
+    labels = labels_of(classlabels_int64s, classlabels_strings)
+    alone = len(labels) == 2 and len(base) < 2 and set(class_ids or ()) == {0}
+    scores = _scores(x, nodes, votes, base, 1 if alone else len(labels))
+    if alone:
+        probable = post_transform == "PROBIT" or (post_transform == "NONE" and min(weights) >= 0)
+        scores = np.concatenate([1 - scores if probable else -scores, scores], axis=1)
+    z = transformed(scores, post_transform).astype(np.float32)
+    return TreeEnsembleClassifier(labels[scores.argmax(axis=1)], z)
