@@ -17,6 +17,7 @@ from embedx.errors import (
     InputError,
     ModelError,
     NodeError,
+    OutputError,
     ToleranceError,
     UnsupportedOpError,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "InputError",
     "ModelError",
     "NodeError",
+    "OutputError",
     "Pipeline",
     "ToleranceError",
     "UnsupportedOpError",

@@ -48,6 +48,12 @@ class NodeError(EmbedxError):
     exit_code = 5
 
 
+class OutputError(EmbedxError):
+    """Results that could not be written to their end, as on a full disk."""
+
+    exit_code = 5
+
+
 class BudgetError(EmbedxError):
     """More memory, time, loop turns or bytes than allowed."""
 
