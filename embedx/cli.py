@@ -3,51 +3,129 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import os
+import re
+import signal
 import sys
-import tempfile
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
 import embedx
 from embedx.config_file import index_or_name
-from embedx.errors import ConfigError, EmbedxError, InputError
+from embedx.errors import ConfigError, EmbedxError, InputError, OutputError
+from embedx.output_file import check_writable, writing
 from embedx.server.options import add_arguments, config_of
 
 _REQUIRED = ("numpy", "scipy", "onnx", "tokenizers", "threadpoolctl", "tqdm")
 _OPTIONAL = ("onnxruntime", "fastapi", "uvicorn", "PyYAML", "huggingface_hub")
 _MODEL = "a model folder, an .onnx file, or a cached name (default: the model of embedx)"
-_FORMATS = ("json", "ndjson", "npy", "csv")
+_FORMATS = {".json": "json", ".ndjson": "ndjson", ".jsonl": "ndjson", ".npy": "npy", ".csv": "csv"}
+"""What a file's suffix says about its format."""
+
+
+class _Ended(BaseException):
+    """The process is to end early; an exception, so that temporary files go first."""
+
+    def __init__(self, exit_code: int) -> None:
+        self.exit_code = exit_code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code says how it went (see README)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parser().parse_args([_dashed(word) for word in given])
     try:
-        options.command(options)
-        sys.stdout.flush()
+        options = _parser().parse_args([_dashed(word) for word in given])
+        # A server writes no files, and ends in its own way.
+        serving = options.command is _serve
+        with contextlib.nullcontext() if serving else _ending_by_exceptions():
+            options.command(options)
     except EmbedxError as error:
-        print(f"embedx: {error}", file=sys.stderr)
+        _complain(f"embedx: {error}")
         return error.exit_code
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # The reader has gone, as in 'embedx ops | head'; Python's own flush at exit must not fail.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except _Ended as ended:
+        return ended.exit_code
+    except SystemExit:  # argparse has said what is wrong
+        _give_up_if_stuck(sys.stderr)
+        raise
     except Exception:
-        traceback.print_exc()
-        print("embedx: this is a bug in embedx; please report the lines above", file=sys.stderr)
+        _complain(f"{traceback.format_exc()}embedx: this is a bug in embedx; please report it")
         return 70
     return 0
+
+
+@contextmanager
+def _ending_by_exceptions() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise, where the system would end the process without more ado."""
+
+    def end(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)  # a second one need not be patient
+        raise _Ended(128 + number)
+
+    taken = []
+    if threading.current_thread() is threading.main_thread():
+        numbers = (getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP"))
+        taken = [n for n in numbers if n and signal.getsignal(n) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def _stdout() -> Iterator[TextIO]:
+    """Stdout, for text that is out when the block ends. Raises OutputError if it cannot be."""
+    if sys.stdout is None:
+        raise OutputError("cannot write to stdout: it is closed")
+    try:
+        yield sys.stdout
+        sys.stdout.flush()
+    except OSError as error:
+        _give_up_if_stuck(sys.stdout)
+        if isinstance(error, BrokenPipeError):  # the reader has seen enough, as head does
+            raise _Ended(0) from error
+        raise OutputError(f"cannot write to stdout: {error.strerror or error}") from error
+
+
+def _say(text: str) -> None:
+    with _stdout() as stdout:
+        print(text, file=stdout)
+
+
+def _complain(text: str) -> None:
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(text, file=sys.stderr)
+    _give_up_if_stuck(sys.stderr)
+
+
+def _give_up_if_stuck(stream: TextIO | None) -> None:
+    """Drop text that a stream does not take; Python would try again at exit, and complain."""
+    if stream is None:
+        return
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _watched() -> bool:
+    """Whether somebody looks at stderr."""
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def _dashed(word: str) -> str:
@@ -57,7 +135,7 @@ def _dashed(word: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="embedx", description=embedx.__doc__, allow_abbrev=False)
+    parser = _Parser(prog="embedx", description=embedx.__doc__, allow_abbrev=False)
     parser.add_argument(
         "--version", action=_Version, nargs=0, help="versions, of embedx and others"
     )
@@ -79,9 +157,14 @@ def _parser() -> argparse.ArgumentParser:
     embed.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="where to write (default: stdout)"
     )
-    embed.add_argument("--format", choices=_FORMATS, default="json")
-    embed.add_argument("--batch-size", type=int, default=32)
-    embed.add_argument("--sequence-length", type=int, help="the most tokens of a text")
+    embed.add_argument(
+        "--format",
+        choices=dict.fromkeys(_FORMATS.values()),
+        help="default: what the suffix of FILE says (.json, .ndjson, .jsonl, .npy, .csv; it may "
+        "say nothing, but not something else), or json",
+    )
+    embed.add_argument("--batch-size", type=_count, default=32)
+    embed.add_argument("--sequence-length", type=_count, help="the most tokens of a text")
     embed.add_argument(
         "--extraction-strategy", help="pool as Pipeline.create does, instead of as the folder says"
     )
@@ -90,7 +173,7 @@ def _parser() -> argparse.ArgumentParser:
         "--prompt-name", help="one of the model's prompts, put in front of each text"
     )
     embed.add_argument("--normalize", action="store_true", help="divide by the L2 norm")
-    embed.add_argument("--truncate-dim", type=int, help="keep the first dimensions")
+    embed.add_argument("--truncate-dim", type=_count, help="keep the first dimensions")
 
     inspect = _command(
         commands, "inspect", _inspect, "show what is in a model file, and what is missing"
@@ -146,11 +229,24 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says so if its help cannot be printed, as other output."""
+
+    def print_help(self, file: Any = None) -> None:
+        _say(self.format_help().rstrip())
+
+
 class _Version(argparse.Action):
     """Prints one version a line, which argparse's own action would wrap into a paragraph."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        print(versions())
+        _say(versions())
         parser.exit()
 
 
@@ -187,10 +283,13 @@ def versions() -> str:
 
 
 def _print_json(document: dict[str, Any]) -> None:
-    print(json.dumps({"schema_version": 1, **document}, allow_nan=False))
+    _say(json.dumps({"schema_version": 1, **document}, allow_nan=False))
 
 
 def _embed(options: argparse.Namespace) -> None:
+    form = _format_of(options)
+    if options.output is not None:
+        check_writable(options.output)
     texts = list(_texts(options))
     if not texts:
         raise InputError("no texts; give them as arguments, with -i FILE, or on stdin with -")
@@ -201,9 +300,25 @@ def _embed(options: argparse.Namespace) -> None:
             {"schema_version": 1, "model": options.model, "embeddings": vectors.tolist()},
             allow_nan=False,
         )
-        _write(options.output, f"{document}\n".encode())
+        data = f"{document}\n".encode()
     else:
-        _write(options.output, _formatted(vectors, options.format))
+        data = _formatted(vectors, form)
+    if options.output is not None:
+        with writing(options.output) as file:
+            file.write(data)
+    else:
+        with _stdout() as stdout:
+            stdout.buffer.write(data)
+
+
+def _format_of(options: argparse.Namespace) -> str:
+    wanted = "json" if options.json else options.format
+    if options.format not in (None, wanted):
+        raise ConfigError(f"--json is not --format {options.format}; leave one of them out")
+    named = None if options.output is None else _FORMATS.get(options.output.suffix.lower())
+    if named is not None and wanted not in (None, named):
+        raise ConfigError(f"{options.output} is named as {named}, but {wanted} is asked for")
+    return str(wanted or named or "json")
 
 
 def _encoded(options: argparse.Namespace, texts: list[str]) -> Any:
@@ -212,7 +327,7 @@ def _encoded(options: argparse.Namespace, texts: list[str]) -> Any:
         texts,
         prompt_name=options.prompt_name,
         batch_size=options.batch_size,
-        show_progress_bar=sys.stderr.isatty() and len(texts) > 1,
+        show_progress_bar=_watched() and len(texts) > 1,
         normalize_embeddings=options.normalize,
         truncate_dim=options.truncate_dim,
     )
@@ -246,13 +361,22 @@ def _texts(options: argparse.Namespace) -> Iterator[str]:
 
 
 def _lines(name: str) -> Iterator[str]:
+    """The texts of a file: a line each, or a JSON value a line. LF, CR LF and CR end a line."""
     try:
-        text = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        lines = text.decode("utf-8-sig").splitlines()
+        if name != "-":
+            data = Path(name).read_bytes()
+        elif sys.stdin is not None:
+            data = sys.stdin.buffer.read()
+        else:
+            raise InputError("cannot read stdin: it is closed")
+        lines = re.split("\r\n|\r|\n", data.decode("utf-8-sig"))
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{name} is not UTF-8 (byte {error.start})") from error
+        hint = "; it looks like UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
+        raise InputError(f"{name} is not UTF-8 (byte {error.start}){hint}") from error
+    if not lines[-1]:  # what ends with a line's end has no line behind it
+        lines.pop()
     as_json = name.endswith((".jsonl", ".ndjson"))
     for number, line in enumerate(lines, 1):
         yield _json_text(line, f"{name}, line {number}") if as_json else line
@@ -282,25 +406,6 @@ def _formatted(vectors: np.ndarray[Any, Any], form: str) -> bytes:
     return "".join(",".join(map(repr, row)) + "\n" for row in rows).encode()
 
 
-def _write(path: Path | None, data: bytes) -> None:
-    """To stdout, or to a file that is replaced as a whole."""
-    if path is None:
-        sys.stdout.buffer.write(data)
-        return
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".embedx-", delete=False) as file:
-            try:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error
-
-
 def _inspect(options: argparse.Namespace) -> None:
     from embedx.deployment import find_model, read_deployment
     from embedx.engine import Engine
@@ -313,13 +418,13 @@ def _inspect(options: argparse.Namespace) -> None:
         if options.json:
             _print_json({"plan": steps})
         else:
-            print(plan_as_text(steps))
+            _say(plan_as_text(steps))
         return
     facts = inspect_model(read_model(path), path, read_deployment(path))
     if options.json:
         _print_json(facts)
     else:
-        print(as_text(facts))
+        _say(as_text(facts))
 
 
 def _truncate(options: argparse.Namespace) -> None:
@@ -330,6 +435,7 @@ def _truncate(options: argparse.Namespace) -> None:
     from embedx.onnx_file import read_model, write_model
     from embedx.rewrite import drop_dead, inline_functions, sort_nodes, truncate
 
+    check_writable(options.output)
     path = find_model(options.model)
     if options.output.exists() and options.output.samefile(path):
         raise ConfigError(f"{path} is the model itself; it is never written to")
@@ -358,17 +464,17 @@ def _truncate(options: argparse.Namespace) -> None:
     if options.json:
         _print_json(facts)
     else:
-        print(f"{options.output}: ends at {edge}, {len(cut.nodes)} of {len(graph.nodes)} nodes")
+        _say(f"{options.output}: ends at {edge}, {len(cut.nodes)} of {len(graph.nodes)} nodes")
 
 
 def _ops(options: argparse.Namespace) -> None:
     from embedx import catalogue
 
-    if options.name:
+    if options.name is not None:
         if options.json:
             _print_json({"behaviours": catalogue.facts(options.name)})
         else:
-            print(catalogue.card(options.name))
+            _say(catalogue.card(options.name))
     elif options.json:
         listed = [
             {
@@ -380,12 +486,14 @@ def _ops(options: argparse.Namespace) -> None:
         ]
         _print_json({"operators": listed})
     else:
-        print(catalogue.table())
+        _say(catalogue.table())
 
 
 def _bench(options: argparse.Namespace) -> None:
     from embedx.bench import as_html, as_json, as_text, bench, parsed_shapes
 
+    if options.html is not None:
+        check_writable(options.html)
     if options.load and not options.shapes and (options.texts or options.cold):
         raise ConfigError("--load repeats --shapes, which are not given")
     texts = [] if options.texts is None else [*filter(str.strip, _lines(options.texts))]
@@ -405,14 +513,15 @@ def _bench(options: argparse.Namespace) -> None:
         iterations=options.iterations,
         progress=_progress,
     )
-    print(as_json(document) if options.json else as_text(document), flush=True)
-    if options.html:
-        _write(options.html, as_html(document).encode())
+    _say(as_json(document) if options.json else as_text(document))
+    if options.html is not None:
+        with writing(options.html) as file:
+            file.write(as_html(document).encode())
 
 
 def _progress(what: str) -> None:
-    if sys.stderr.isatty():
-        print(f"embedx: measuring {what}", file=sys.stderr)
+    if _watched():
+        _complain(f"embedx: measuring {what}")
 
 
 def _serve(options: argparse.Namespace) -> None:

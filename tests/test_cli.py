@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,7 @@ import numpy as np
 import onnx
 import pytest
 
-from embedx import Engine, Pipeline, load
+from embedx import Engine, Pipeline, cli, load
 from embedx.cli import main, versions
 from tests.models import model
 from tests.tiny import HIDDEN, bert, deployment
@@ -56,6 +60,31 @@ def test_embed_formats(run: Any, folder: Path, tmp_path: Path, form: str) -> Non
     np.testing.assert_allclose(found, load(folder).encode(["the cat", "a"]), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("a.npy", b"\x93NUMPY"), ("a.NPY", b"\x93NUMPY"), ("a.json", b"[["), ("a.ndjson", b"["),
+        ("a.jsonl", b"["), ("a.txt", b"[["), ("a", b"[["),
+    ],
+)  # fmt: skip
+def test_a_suffix_says_the_format(
+    run: Any, folder: Path, tmp_path: Path, name: str, start: bytes
+) -> None:
+    path = tmp_path / name
+    assert run("embed", "-m", folder, "a", "-o", path) == (0, "", "")
+    data = path.read_bytes()
+    assert data.startswith(start)
+    assert data.startswith(b"[[") == (start == b"[[")
+
+
+def test_a_format_goes_before_a_suffix_that_says_nothing(
+    run: Any, folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.dat"
+    assert run("embed", "-m", folder, "a", "--format", "npy", "-o", path)[0] == 0
+    assert np.load(path).shape == (1, HIDDEN)
+
+
 def test_embed_reads_stdin_and_files(
     run: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,6 +97,29 @@ def test_embed_reads_stdin_and_files(
     for path in (plain, lines):
         assert run("embed", "-m", folder, "-i", path)[1] == expected
     assert stdin == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "texts"),
+    [
+        (b"the cat\na\n", ["the cat", "a"]),
+        (b"the cat\r\na", ["the cat", "a"]),
+        (b"the cat\ra\r", ["the cat", "a"]),
+        (b"\n\r\n\ra", ["", "", "", "a"]),
+        (b"\xef\xbb\xbfthe cat\na", ["the cat", "a"]),
+        ("the\u2028cat\u2029a\x85b".encode(), ["the\u2028cat\u2029a\x85b"]),
+        (b"the\x0bcat\x0ca\x1cb\x1dc\x1ed", ["the\x0bcat\x0ca\x1cb\x1dc\x1ed"]),
+        (b"the\0cat\na", ["the\0cat", "a"]),
+        ("a\n\ufeffthe cat".encode(), ["a", "\ufeffthe cat"]),
+    ],
+)
+def test_lines_end_at_lf_cr_lf_and_cr_only(tmp_path: Path, data: bytes, texts: list[str]) -> None:
+    path = tmp_path / "texts.txt"
+    path.write_bytes(data)
+    assert [*cli._lines(str(path))] == texts
+    path = tmp_path / "texts.jsonl"
+    path.write_text("".join(json.dumps(text, ensure_ascii=False) + "\n" for text in texts), "utf-8")
+    assert [*cli._lines(str(path))] == texts
 
 
 def test_embed_as_a_pipeline(run: Any, folder: Path) -> None:
@@ -98,13 +150,27 @@ def test_embed_options_of_encode(run: Any, folder: Path) -> None:
         (["embed", "-m", "/nowhere", "a"], 4, "no such file"),
         (["embed", "-m", "FOLDER"], 4, "no texts"),
         (["embed", "-m", "FOLDER", "-i", "/nowhere"], 4, "cannot read /nowhere"),
-        (["embed", "-m", "FOLDER", "a", "-o", "/nowhere/x"], 2, "cannot write"),
+        (["embed", "-m", "FOLDER", "a", "-o", "/nowhere/x"], 2, "cannot write /nowhere/x: No such"),
+        (["embed", "-m", "FOLDER", "a", "-o", "FOLDER"], 2, "Is a directory"),
+        (["embed", "-m", "FOLDER", "a", "-o", "BROKEN/x"], 2, "Not a directory"),
+        (["embed", "-m", "FOLDER", "-i", "FOLDER"], 4, "Is a directory"),
+        (["embed", "-m", "FOLDER", "-i", "BROKEN"], 4, "is not UTF-8 (byte 0)"),
+        (["embed", "-m", "FOLDER", "-i", "UTF16"], 4, "it looks like UTF-16"),
+        (
+            ["embed", "-m", "FOLDER", "a", "-o", "o.csv", "--format", "npy"],
+            2,
+            "o.csv is named as csv",
+        ),
+        (["embed", "-m", "FOLDER", "a", "-o", "o.npy", "--json"], 2, "o.npy is named as npy"),
+        (["embed", "-m", "FOLDER", "a", "--json", "--format", "csv"], 2, "--json is not --format"),
         (["embed", "-m", "FOLDER", "a", "--extraction-strategy", "best"], 2, "extraction_strategy"),
         (["inspect", "BROKEN"], 3, "not an ONNX model"),
         (["truncate", "FOLDER", "--layer", "7", "-o", "OUT"], 2, "the model has 2 layers"),
         (["truncate", "FOLDER", "-o", "MODEL"], 2, "never written to"),
         (["truncate", "FOLDER", "-o", "/nowhere/x.onnx"], 2, "cannot write"),
         (["ops", "Nothing"], 2, "no operator 'Nothing'"),
+        (["ops", ""], 2, "no operator ''"),
+        (["bench", "FOLDER", "--html", "/nowhere/x"], 2, "cannot write /nowhere/x: No such"),
     ],
 )
 def test_failures_are_one_line_and_an_exit_code(
@@ -112,8 +178,11 @@ def test_failures_are_one_line_and_an_exit_code(
 ) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"\xff" * 9)
+    (tmp_path / "utf16").write_text("a", "utf-16")
     places = {
         "FOLDER": folder,
+        "UTF16": tmp_path / "utf16",
+        "BROKEN/x": broken / "x",
         "BROKEN": broken,
         "OUT": tmp_path / "o.onnx",
         "MODEL": folder / "model.onnx",
@@ -125,7 +194,8 @@ def test_failures_are_one_line_and_an_exit_code(
 
 
 def test_usage_errors_exit_with_2(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in ([], ["nothing"], ["embed", "--unknown"]):
+    zero = ["embed", "a", "--sequence-length", "0"]
+    for arguments in ([], ["nothing"], ["embed", "--unknown"], zero):
         with pytest.raises(SystemExit) as stop:
             main(arguments)
         assert stop.value.code == 2
@@ -247,3 +317,107 @@ def test_module_and_pipes(folder: Path) -> None:
         check=True,
     )
     assert pipe.stderr == ""
+
+
+def process(
+    arguments: list[object], *, shell: str = "", before: str = "", **env: str
+) -> tuple[int, bytes, str]:
+    """The exit code, stdout and stderr of a process; ``shell`` redirects, ``before`` is code."""
+    code = (
+        f"import sys; {before or 'pass'}; from embedx.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    command = ["sh", "-c", f'exec "$@" {shell}', "sh", sys.executable, "-c", code]
+    # Streams without buffers fail at another moment.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        [*command, *map(str, arguments)],
+        capture_output=True, timeout=120, env={**environment, **env},
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr.decode()
+
+
+full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+
+
+@full
+@pytest.mark.parametrize("env", [{}, {"PYTHONUNBUFFERED": "1"}])
+@pytest.mark.parametrize("arguments", [["embed", "a"], ["ops"], ["--help"], ["--version"]])
+def test_a_full_stdout_is_one_line_and_code_5(arguments: list[str], env: dict[str, str]) -> None:
+    code, _, error = process([*arguments], shell=">/dev/full", **env)
+    assert (code, error) == (5, "embedx: cannot write to stdout: No space left on device\n")
+
+
+@full
+@pytest.mark.parametrize("env", [{}, {"PYTHONUNBUFFERED": "1"}])
+def test_a_full_stderr_keeps_the_code(env: dict[str, str]) -> None:
+    assert process(["ops", "Nothing"], shell="2>/dev/full", **env) == (2, b"", "")
+    assert process(["nothing"], shell="2>/dev/full", **env) == (2, b"", "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a POSIX shell closes streams")
+def test_closed_streams(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    assert process(["embed", "-m", folder, "a", "-o", path], shell=">&- 2>&- <&-") == (0, b"", "")
+    assert json.loads(path.read_bytes())
+    assert process(["ops"], shell=">&-")[::2] == (
+        5,
+        "embedx: cannot write to stdout: it is closed\n",
+    )
+    code, _, error = process(["embed", "-"], shell="<&-")
+    assert (code, error) == (4, "embedx: cannot read stdin: it is closed\n")
+    assert process(["ops", "Nothing"], shell="2>&-")[0] == 2
+
+
+needs_sigterm = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGTERM to catch")
+TERMINATED = "import os, signal; os.fsync = lambda _: os.kill(os.getpid(), signal.SIGTERM)"
+
+
+@needs_sigterm
+def test_sigterm_leaves_no_temporary_file(folder: Path, tmp_path: Path) -> None:
+    """The signal comes when a file is written and has not got its name yet."""
+    arguments = ["embed", "-m", folder, "a", "-o", tmp_path / "a.npy"]
+    assert process(arguments, before=TERMINATED) == (143, b"", "")
+    assert [*tmp_path.iterdir()] == []
+
+
+@needs_sigterm
+def test_sigterm_is_left_to_whoever_has_taken_it(run: Any, folder: Path, tmp_path: Path) -> None:
+    def mine(*_: object) -> None: ...
+
+    before = signal.signal(signal.SIGTERM, mine)
+    try:
+        assert run("embed", "-m", folder, "a")[0] == 0
+        assert signal.getsignal(signal.SIGTERM) is mine
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert run("embed", "-m", folder, "a")[0] == 0
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no FIFOs")
+def test_embed_writes_into_a_pipe(run: Any, folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    found: list[bytes] = []
+    reader = threading.Thread(target=lambda: found.append(path.read_bytes()))
+    reader.start()
+    assert run("embed", "-m", folder, "a", "-o", path)[0] == 0
+    reader.join(10)
+    assert np.shape(json.loads(found[0])) == (1, HIDDEN)
+    assert stat.S_ISFIFO(path.stat().st_mode)
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="the system has no /dev/stdout")
+@pytest.mark.parametrize("redirect", [">> LOG", "1<> LOG"])
+def test_dev_stdout_is_stdout(folder: Path, tmp_path: Path, redirect: str) -> None:
+    log = tmp_path / "log"
+    log.write_text("before\n")
+    shell = redirect.replace("LOG", f"'{log}'")
+    lines = f'(echo first; exec "$@") {shell}' if "<>" in redirect else f'exec "$@" {shell}'
+    command = ["sh", "-c", lines, "sh", sys.executable, "-m", "embedx", "embed", "-m", str(folder)]
+    subprocess.run(
+        [*command, "a", "-o", "/dev/stdout", "--format", "ndjson"], check=True, timeout=60
+    )
+    first, second = log.read_text().splitlines()
+    assert first == ("first" if "<>" in redirect else "before")
+    assert len(json.loads(second)) == HIDDEN
