@@ -124,6 +124,12 @@ def qlinear_reduce_mean(
     return each(lambda n: min(max(n, 0), 255))(whole)  # of uint8
 
 
+def sparse_to_dense_matmul(
+    a: Array, b: Array, *, alpha: Any, transA: int = 0, transB: int = 0,  # noqa: N803
+) -> Any:  # fmt: skip
+    return alpha * ((a.T if transA else a) @ (b.T if transB else b))
+
+
 CONTRIB_FORMULAS: dict[str, Formula] = {
     "com.microsoft.BiasGelu": erf_gelu,
     "com.microsoft.BiasSplitGelu": bias_split_gelu,
@@ -136,6 +142,7 @@ CONTRIB_FORMULAS: dict[str, Formula] = {
     "com.microsoft.RelativePositionBias": relative_position_bias,
     "com.microsoft.RemovePadding": remove_padding,
     "com.microsoft.RestorePadding": restore_padding,
+    "com.microsoft.SparseToDenseMatMul": sparse_to_dense_matmul,
 }
 
 CONTRIB_TYPES: dict[str, tuple[str | None, ...]] = {

@@ -110,6 +110,12 @@ CASES["com.microsoft.TransposeMatMul"] = [
         "transposed", 1, [some(3, 2), some(2, 3, seed=1)], {"transA": 1, "transB": 1, "alpha": 0.5}
     ),
 ]
+SPARSE = f32([0, 2, 0], [0.5, 0, -3])
+CASES["com.microsoft.SparseToDenseMatMul"] = [
+    Case("defaults", 1, [SPARSE, some(3, 2)]),
+    Case("transposed", 1, [SPARSE, some(4, 2)], {"transA": 1, "transB": 1, "alpha": 0.5}),
+    Case("int64", 1, [ints("int64", [0, 2], [-3, 0]), ints("int64", [5], [7])], {"alpha": 2.0}),
+]
 CASES["com.microsoft.FusedGemm"] = [
     *[
         Case(
@@ -437,4 +443,26 @@ GATE = [some(4, seed=1), some(1, 2, 2, 2, seed=2), some(2, 4, seed=3), some(4, s
 CASES["com.microsoft.GatedRelativePositionBias"] = [
     Case("padded", 1, [some(1, 2, 4), *GATE, f32([[[1]], [[0.5]]])], TWO_HEADS),
     Case("packed", 1, [some(1, 4), *GATE, f32([[[1]], [[0.5]]]), ints(I32, [0, 1])], TWO_HEADS),
+]
+
+# What exporters write.
+CASES["com.microsoft.Trilu"] = [
+    Case("upper", 1, [some(2, 3)]),
+    Case("lower", 1, [some(2, 3, 3)], {"upper": 0}),
+    Case("diagonal", 1, [some(3, 3), scalar(1, "int64")]),
+    Case("below", 1, [ints("int64", [1, 2], [3, 4]), scalar(-1, "int64")], {"upper": 0}),
+]
+CASES["com.microsoft.Inverse"] = [
+    Case("matrix", 1, [f32([2, 0], [1, 4])]),
+    Case("batch", 1, [f32([[1, 2], [0, 4]], [[0, 1], [1, 0]])]),
+    Case("float64", 1, [f32([2, 1], [0, 0.5]).astype("float64")]),
+]
+POINTS = f32([[[-0.5, 0.25], [0.125, 1]], [[0, 0], [-1.25, 0.5]]])
+CASES["com.microsoft.GridSample"] = [
+    Case(mode, 1, [f32([[[1, 2, 4, 8], [3, 5, 7, 9]]]), POINTS], {"mode": mode})
+    for mode in ("bilinear", "nearest")
+]
+CASES["com.microsoft.CDist"] = [
+    Case(metric, 1, [some(2, 3), some(3, 3, seed=1)], {"metric": metric})
+    for metric in ("sqeuclidean", "euclidean")
 ]

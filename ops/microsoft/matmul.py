@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import matmul
+from .._checks import one_type
 from .._registry import op
 from .._typing import Array
 from .activation import activated
@@ -86,3 +87,31 @@ def fused_gemm(
     """
     y = matmul.gemm(a, b, c, alpha=alpha, beta=beta, transA=transA, transB=transB)
     return activated(y, activation, activation_alpha, activation_beta)
+
+
+@op("SparseToDenseMatMul", since=1, domain="com.microsoft", rounds=True)
+def sparse_to_dense_matmul(
+    a: Array,
+    b: Array,
+    /,
+    *,
+    alpha: float = 1.0,
+    transA: int = 0,  # noqa: N803 (the schema's spelling)
+    transB: int = 0,  # noqa: N803
+) -> Array:
+    """``alpha * A' @ B'`` for a matrix A that files store as a sparse tensor.
+
+    Here it has its zeros. Raises ValueError for what is no matrix, TypeError for mixed types.
+
+    >>> a = np.array([[0.0, 2.0], [0.0, 0.0]])
+    >>> sparse_to_dense_matmul(a, np.array([[1.0], [3.0]]), alpha=0.5)
+    array([[3.],
+           [0.]])
+
+    Spec: com.microsoft.SparseToDenseMatMul-1.
+    """
+    one_type(a, b)
+    if a.ndim != 2 or b.ndim != 2:
+        raise ValueError(f"expected two matrices, got shapes {a.shape} and {b.shape}")
+    product = matmul.matmul(a.T if transA else a, b.T if transB else b)
+    return np.asarray(product * a.dtype.type(alpha))

@@ -12,8 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embedx.ops import Array
-from embedx.ops.microsoft import fused_gemm, fused_matmul, transpose_matmul
-from tests.assertions import assert_close
+from embedx.ops.microsoft import (
+    fused_gemm,
+    fused_matmul,
+    sparse_to_dense_matmul,
+    transpose_matmul,
+)
+from tests.assertions import assert_close, assert_equal
 from tests.oracles import elementwise
 from tests.strategies import FLOATS, DType, tensors
 
@@ -68,6 +73,31 @@ def test_transpose_matmul_is_the_product_under_another_name(
     b = data.draw(tensors(dtype, (columns, inner), low=-4, high=4))
     found = transpose_matmul(a, b, transA=1, transB=1, alpha=0.5)
     assert_close(found, product(a.T, b.T) / 2, dtype, floor=256)
+
+
+@given(st.sampled_from([*FLOATS, np.dtype(np.int64)]), sides, sides, sides, st.data())
+def test_sparse_to_dense_matmul(
+    dtype: DType, rows: int, inner: int, columns: int, data: st.DataObject
+) -> None:
+    swap_a, swap_b = data.draw(st.booleans()), data.draw(st.booleans())
+    a = data.draw(tensors(dtype, (rows, inner), low=-4, high=4))
+    b = data.draw(tensors(dtype, (inner, columns), low=-4, high=4))
+    found = sparse_to_dense_matmul(
+        stored(a, swap_a, False), stored(b, swap_b, False), alpha=2.0,
+        transA=int(swap_a), transB=int(swap_b),
+    )  # fmt: skip
+    if dtype == np.int64:
+        assert_equal(found, (2 * product(a, b)).astype(np.int64))
+    else:
+        assert_close(found, 2 * product(a, b), dtype, floor=256)
+
+
+def test_sparse_to_dense_matmul_takes_two_matrices_of_one_type() -> None:
+    x = np.ones((2, 2), np.float32)
+    with pytest.raises(ValueError, match="expected two matrices"):
+        sparse_to_dense_matmul(x, x[None])
+    with pytest.raises(TypeError, match="one type"):
+        sparse_to_dense_matmul(x, x.astype(np.float64))
 
 
 ACTIVATIONS: dict[str, tuple[dict[str, Any], Callable[[float], float]]] = {
