@@ -32,7 +32,11 @@ _WIDEST = np.float32(2.0**80)
 
 @replaces(ops.softmax, overwrites=(0,))
 def softmax(input: Array, /, *, axis: int = -1, out: Array | None = None) -> Array:
-    """Softmax-13; within 8 ulp, or 2**-100 where an element lies that far below the largest."""
+    """Softmax-13; within 8 ulp, and one more for each 64 elements of a row.
+
+    Elements below 2**-100 are off by no more than that. Where the maximum has to be subtracted, its
+    difference to an element is rounded, as it is in the operator: another ulp for each unit of it.
+    """
     last = axis in (-1, input.ndim - 1)
     if input.dtype != np.float32 or input.ndim == 0 or input.size == 0 or not last:
         return NotImplemented
@@ -71,7 +75,8 @@ def attention(
 ) -> Array:  # fmt: skip
     """``softmax(q @ k * scale + mask + bias) @ v`` over the last two axes.
 
-    Within 8 ulp of the largest of ``v``, and 2**-100 where all of ``v`` is small. ``q`` is
+    Within 8 ulp of the largest of ``v``, one more for each 64 keys, and two for each unit of the
+    largest ``|q| @ |k| * scale``, whose rounding the exponential enlarges. ``q`` is
     (..., queries, size), ``k`` (..., size, keys), ``v`` (..., keys, width). ``mask`` and ``bias``
     broadcast to the scores (..., queries, keys) and are added, or with ``fill`` the mask is True
     where scores become that number; ``to_bool`` makes it bool first. ``dead`` is the number that

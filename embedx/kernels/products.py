@@ -87,7 +87,7 @@ def add(a: Array, b: Array, /, *, out: Array | None = None) -> Array:
     """Add-14, bit for bit."""
     if not a.dtype == b.dtype == np.float32:
         return NotImplemented
-    a, b = (a, b) if a.size >= b.size else (b, a)
+    a, b = (b, a) if (b.ndim, b.size) > (a.ndim, a.size) else (a, b)
     if np.broadcast_shapes(a.shape, b.shape) != a.shape or b.shape[-1:] != a.shape[-1:]:
         return NotImplemented
     y = result_for(a, out)
