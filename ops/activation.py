@@ -223,7 +223,7 @@ def prelu_1(x: Array, slope: Array, /) -> Array:
     return prelu(x, channels)
 
 
-@op("ThresholdedRelu", since=10)
+@op("ThresholdedRelu", since=1)
 def thresholded_relu(x: Array, /, *, alpha: float = 1.0) -> Array:
     """``X`` where it is above ``alpha``, else 0.
 

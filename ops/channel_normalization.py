@@ -261,3 +261,20 @@ def mean_variance_normalization(x: Array, /, *, axes: tuple[int, ...] = (0, 2, 3
     deviation = x.std(axis=along, keepdims=True)
     # The standard's function body has this number, too.
     return np.asarray((x - x.mean(axis=along, keepdims=True)) / (deviation + 1e-9))
+
+
+@op("MeanVarianceNormalization", since=1, rounds=True)
+def mean_variance_normalization_1(
+    input: Array, /, *, across_channels: int = 0, normalize_variance: int = 1
+) -> Array:
+    """Each channel standardised, or all together; or only centred. Images have rank 4.
+
+    >>> mean_variance_normalization_1(np.array([[[[1.0, 5.0]]]]), normalize_variance=0)
+    array([[[[-2.,  2.]]]])
+
+    Spec: onnxruntime, MeanVarianceNormalization-1.
+    """
+    axes = (0, 1, 2, 3) if across_channels else (0, 2, 3)
+    if normalize_variance:
+        return mean_variance_normalization(input, axes=axes)
+    return input - input.mean(axis=axes_in(axes, input.ndim), keepdims=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import Array, Case, bools, f32, some
+from .base import Array, Case, bools, f32, i64, some
 
 PLACED: dict[str, Any] = {"axis": 0, "broadcast": 1}
 
@@ -46,3 +46,26 @@ CASES["Gemm"] = [
     )),
 ]  # fmt: skip
 CASES["Dropout"] = [Case("opset6", 6, [X], {"is_test": 1}, same_as=(7, [X], {}))]
+
+# Tried out and removed at opset 10.
+IMAGES = some(2, 2, 3, 4)
+CASES["Affine"] = [Case("defaults", 7, [X]), Case("both", 9, [X], {"alpha": 0.5, "beta": -2.0})]
+CASES["Scale"] = [Case("defaults", 7, [X]), Case("three", 9, [X], {"scale": 3.0})]
+CASES["ScaledTanh"] = [Case("both", 7, [X], {"alpha": 2.0, "beta": 0.5})]
+CASES["ParametricSoftplus"] = [Case("both", 7, [X], {"alpha": 2.0, "beta": 0.5})]
+CASES["ImageScaler"] = [Case("channels", 8, [IMAGES], {"scale": 2.0, "bias": [0.5, -1.0]})]
+CASES["Crop"] = [
+    Case("border", 7, [IMAGES], {"border": [1, 0, 2, 1]}),
+    Case("size", 9, [IMAGES], {"border": [1, 0, 2, 1], "scale": [3, 2]}),
+]
+ROWS = np.arange(6, dtype=np.float32).reshape(2, 3)
+CASES["DynamicSlice"] = [
+    Case("first_axes", 7, [ROWS, i64(1, -2), i64(2, 99)]),
+    Case("one_axis", 9, [ROWS, i64(0), i64(-1), i64(1)]),
+]
+CASES["ThresholdedRelu"] = [Case("opset7", 7, [X], {"alpha": 0.25})]
+CASES["MeanVarianceNormalization"] = [
+    Case("opset7", 7, [IMAGES]),
+    Case("opset7_across_channels", 7, [IMAGES], {"across_channels": 1}),
+    Case("opset8_centred", 8, [IMAGES], {"normalize_variance": 0}),
+]

@@ -169,6 +169,15 @@ MORE_SAMPLES: dict[str, Sample] = {
     # random
     "Bernoulli-15": ([f32(0, 1)], {}),
     "Multinomial-7": ([f32([0, 1], [2, 0])], {"seed": 1.0}),
+    # experimental
+    "Affine-1": ([X], {"alpha": 2.0}),
+    "Crop-1": ([IMAGE], {"border": (0, 1, 0, 0)}),
+    "DynamicSlice-1": ([X, i64(1), i64(2)], {}),
+    "ImageScaler-1": ([IMAGE], {"bias": (1.0, 2.0, 0.0, 1.0)}),
+    "MeanVarianceNormalization-1": ([IMAGE], {}),
+    "ParametricSoftplus-1": ([X], {"alpha": 1.0, "beta": 2.0}),
+    "Scale-1": ([X], {"scale": 2.0}),
+    "ScaledTanh-1": ([X], {"alpha": 1.0, "beta": 2.0}),
     # legacy
     **{f"{name}-1": ([X + 1, X + 1], {}) for name in ARITHMETIC},
     **{f"{name}-1": ([X, X[::-1]], {}) for name in "Equal Greater Less".split()},

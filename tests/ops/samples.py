@@ -38,7 +38,7 @@ UNARY_FLOAT = """
     Floor-6 Gelu-20 HardSigmoid-6 HardSwish-14 Hardmax-1 Hardmax-13 IsInf-10 IsNaN-9 LeakyRelu-6
     Log-6 LogSoftmax-1 LogSoftmax-13 LpNormalization-1 Mish-18 Reciprocal-6 Round-11 Selu-6
     Sigmoid-6 Sin-7 Sinh-9 Softmax-1 Softmax-13 Softplus-1 Softsign-1 Sqrt-6 Swish-24 Tan-7 Tanh-6
-    ThresholdedRelu-10
+    ThresholdedRelu-1
 """.split()
 UNARY_NUMBER = "Abs-6 Clip-6 Neg-6 NonZero-9 Relu-6 Shrink-9 Sign-9".split()
 UNARY_ANY = """

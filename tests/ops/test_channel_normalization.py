@@ -19,6 +19,7 @@ from embedx.ops import (
     layer_normalization,
     lrn,
     mean_variance_normalization,
+    mean_variance_normalization_1,
 )
 from tests.assertions import assert_close, assert_equal
 from tests.ops.windows import whole
@@ -153,6 +154,20 @@ def test_mean_variance_normalization_standardises(x: Array) -> None:
     found = mean_variance_normalization(x, axes=axes)
     with np.errstate(invalid="ignore"):
         exact = standardised(x, axes, 0)
+    assert_close(found, np.nan_to_num(exact), F32, floor=64)
+
+
+@given(images().filter(lambda x: x.ndim == 4), st.booleans(), st.booleans())
+def test_mean_variance_normalization_1_knows_channels(
+    x: Array, across: bool, divided: bool
+) -> None:
+    axes = (0, 1, 2, 3) if across else (0, 2, 3)
+    found = mean_variance_normalization_1(
+        x, across_channels=int(across), normalize_variance=int(divided)
+    )
+    wide = x.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        exact = standardised(x, axes, 0) if divided else wide - wide.mean(axis=axes, keepdims=True)
     assert_close(found, np.nan_to_num(exact), F32, floor=64)
 
 

@@ -31,6 +31,9 @@ COUPLED = {
     "ai.onnx.ml::CategoryMapper-1",
     "ai.onnx.ml::LabelEncoder-2",
 }
+# Of what ONNX tried out no schema is left.
+GONE = {t for t, e in OPERATORS.items() if e.formula.__module__.endswith(".experimental")}
+GONE.add("MeanVarianceNormalization-1")
 TYPES = {name.lower(): code for name, code in onnx.TensorProto.DataType.items() if code}
 UNSUPPORTED = {"complex64", "complex128"}
 
@@ -106,7 +109,7 @@ def test_results_are_arrays_and_inputs_stay(title: str) -> None:
         assert_equal(array, original)
 
 
-@pytest.mark.parametrize("title", sorted(SAMPLES.keys() - COUPLED))
+@pytest.mark.parametrize("title", sorted(SAMPLES.keys() - COUPLED - GONE))
 def test_results_have_the_types_of_the_schema(title: str) -> None:
     entry = OPERATORS[title]
     outputs = schema_of(entry).outputs
