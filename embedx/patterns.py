@@ -148,7 +148,7 @@ class Match:
 _DEEPEST = 8
 """Nodes on top of each other in a sum or a product; no formula needs more."""
 _MODERATE = 2.0**24
-"""Numbers beyond this, or below its inverse, could overflow on the way that a graph computes."""
+"""Factors beyond this, or below its inverse, could overflow on the way that a graph computes."""
 _INEXACT = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 """How far a constant may be off, relatively, as its type has rounded it."""
 _TOLERANCE = 2.0**-20
@@ -226,9 +226,7 @@ class Patterns:
         name = value.dtype.name
         if value.dtype.kind not in "fiu" and name not in _INEXACT:
             return None
-        number = float(value.reshape(-1)[0])
-        moderate = number == 0 or 1 / _MODERATE <= abs(number) <= _MODERATE
-        return (number, _INEXACT.get(name, _TOLERANCE)) if moderate else None
+        return float(value.reshape(-1)[0]), _INEXACT.get(name, _TOLERANCE)
 
     def _match(self, formula: Formula, edge: str, found: Match) -> Iterator[Match]:
         if isinstance(formula, Edge):
@@ -281,7 +279,7 @@ class Patterns:
         number = self.number(edge)
         if number is not None:
             value, tolerance = number
-            if value == 0 or (value < 0 and not power.is_integer()):
+            if not _is_moderate(value) or (value < 0 and not power.is_integer()):
                 return opaque
             return _Expanded(value**power, (), tolerance=tolerance, numbers=1)
         inner = self._inner(edge, depth)
@@ -297,7 +295,7 @@ class Patterns:
             return opaque
         total = math.prod(f.number for f in factors)
         parts = _multiplied([part for f in factors for part in f.parts])
-        if parts is None or not 1 / _MODERATE <= abs(total) <= _MODERATE:
+        if parts is None or not _is_moderate(total):
             return opaque
         return self._over(edge, total, parts, factors)
 
@@ -320,10 +318,12 @@ class Patterns:
 
     def _terms(self, edge: str, sign: float, depth: int = 0) -> _Expanded:
         """The sum that an edge is, times a sign."""
+        opaque = _Expanded(0.0, ((edge, sign),))
         number = self.number(edge)
         if number is not None:
-            return _Expanded(sign * number[0], (), tolerance=number[1], numbers=1)
-        opaque = _Expanded(0.0, ((edge, sign),))
+            value, tolerance = number
+            small = abs(value) <= _MODERATE
+            return _Expanded(sign * value, (), tolerance=tolerance, numbers=1) if small else opaque
         inner = self._inner(edge, depth)
         behaviour = self._behaviours[self.places[edge]] if inner is not None else None
         signs = _TERMS.get(behaviour, ()) if behaviour is not None else ()
@@ -365,6 +365,10 @@ def _equal(expanded: _Expanded, formula: _Combination) -> bool:
     tolerance = _TOLERANCE if formula.number == neutral else expanded.tolerance
     assert isinstance(formula.number, float)
     return math.isclose(expanded.number, formula.number, rel_tol=tolerance)
+
+
+def _is_moderate(number: float) -> bool:
+    return 1 / _MODERATE <= abs(number) <= _MODERATE
 
 
 def _multiplied(parts: list[tuple[str, float]]) -> tuple[tuple[str, float], ...] | None:

@@ -398,7 +398,12 @@ def variant(example: str, random: Random) -> tuple[Any, dict[str, NDArray[Any]]]
     _sorted(model.graph)
     if random.random() < 0.1:
         wrap(model.graph, random)
-    return model, _feeds(model, _dims(example), random)
+    return model, feeds_for(model, example, random)
+
+
+def feeds_for(model: Any, example: str, random: Random) -> dict[str, NDArray[Any]]:
+    """Feeds of about the shapes that an example declares."""
+    return _feeds(model, _dims(example), random)
 
 
 # --------------------------------------------------------------------------------- random graphs

@@ -10,18 +10,18 @@ import pytest
 
 from embedx.engine import Engine
 from embedx.errors import ModelError
-from embedx.fold import fold_constants
 from embedx.graph import Graph
 from embedx.layers import find_layers
 from embedx.onnx_file import read_model
-from embedx.plan import make_plan
-from embedx.precision import carry_halves_wide
 from embedx.rewrite import (
     drop_dead,
     inline_functions,
+    normal_form,
     sort_nodes,
     truncate,
+    with_fed,
     with_free_lengths,
+    with_own_names,
 )
 from tests.models import model
 from tests.tiny import bert
@@ -44,30 +44,6 @@ def test_drop_dead_keeps_what_outputs_and_branches_need() -> None:
     assert [n.op_type for n in kept.nodes] == ["Neg", "If"]
     assert not kept.initializers
     assert kept.inputs == graph.inputs
-
-
-def test_fold_constants_leaves_no_constant_node_and_the_same_result() -> None:
-    graph = loaded(
-        """g (float[N] x) => (float[N] z) {
-        a = Constant<value = float[1] {2}>()  b = Exp(a)  c = Shape(b)
-        d = ConstantOfShape<value = float[1] {3}>(c)  y = Mul(x, b)  z = Add(y, d) }"""
-    )
-    folded = fold_constants(graph)
-    assert [n.op_type for n in folded.nodes] == ["Mul", "Add"]
-    np.testing.assert_allclose(Engine(graph).run([ONES])[0], np.exp(np.float32(2)) + 3)
-
-
-def test_fold_constants_leaves_bombs_and_random_numbers_to_the_run() -> None:
-    graph = loaded(
-        """g () => (float[A] y, float[B] r) <int64[1] n = {100000000}> {
-        y = ConstantOfShape(n)  r = RandomNormal<shape = [3]>() }"""
-    )
-    assert len(fold_constants(graph).nodes) == 2
-
-
-def test_fold_constants_leaves_overridable_defaults_alone() -> None:
-    graph = loaded("g (float[1] w = {1}) => (float[1] z) { z = Neg(w) }")
-    assert len(fold_constants(graph).nodes) == 1
 
 
 FUNCTIONS = """
@@ -157,11 +133,6 @@ def test_truncation_at_nothing_is_refused() -> None:
         truncate(read_model(bert()), "nowhere")
 
 
-def test_graphs_without_halves_are_not_touched() -> None:
-    graph = sort_nodes(read_model(bert()))
-    assert carry_halves_wide(graph) is graph
-
-
 def test_freed_lengths_accept_any() -> None:
     graph = loaded("g (float[batch,4] x) => (float[batch,4] z) { z = Neg(x) }")
     freed = Engine(with_free_lengths(graph, 4))
@@ -178,14 +149,48 @@ def test_graphs_print_one_node_a_line() -> None:
     ]
 
 
-def test_plans_drop_each_value_once() -> None:
-    plan = make_plan(sort_nodes(read_model(bert())))
-    dead = [slot for step in plan.steps for slot in step.dead]
-    assert len(dead) == len(set(dead))
-    assert not set(dead) & {*plan.output_slots, 0}
-
-
 def test_an_input_that_nothing_reads_keeps_its_default() -> None:
     proto = model("g (float[3] x, float[3] w) => (float[3] z) { z = Neg(x) }")
     proto.graph.initializer.append(onnx.numpy_helper.from_array(ONES, "w"))
     np.testing.assert_array_equal(Engine(proto).run([ONES])[0], -ONES)
+
+
+SHADOWING = """g (bool c, float[N] x) => (float[N] z, float[N] later) {
+    z = If(c) <then_branch = t () => (float[N] a) { later = Neg(x) a = Mul(later, later) },
+               else_branch = e () => (float[N] a) { y = Add(x, x) x = Neg(y) a = Mul(x, y) }>
+    later = Abs(x) }"""
+
+
+@pytest.mark.parametrize(("choice", "expected"), [(True, 9), (False, -36)])
+def test_names_of_a_subgraph_hide_those_outside(choice: bool, expected: float) -> None:
+    graph = normal_form(read_model(model(SHADOWING)))
+    for optimize in (True, False):
+        z, later = Engine(graph, optimize=optimize).run([np.array(choice), ONES * -3])
+        np.testing.assert_array_equal(z, ONES * expected)
+        np.testing.assert_array_equal(later, ONES * 3)
+
+
+def test_each_name_has_one_meaning_afterwards() -> None:
+    graph = with_own_names(read_model(model(SHADOWING)))
+    outer = {name for node in graph.nodes for name in node.outputs} | {"c", "x"}
+    for body in graph.nodes[0].subgraphs.values():
+        assert outer.isdisjoint(name for node in body.nodes for name in node.outputs)
+
+
+def test_a_loop_whose_body_names_its_inputs_like_values_outside() -> None:
+    text = """g (float[N] x, int64 n) => (float[N] y) {
+    y = Loop(n, "", x) <body = b (int64 n, bool go, float[N] x) => (bool on, float[N] y) {
+        on = Identity(go)  y = Add(x, x) }> }"""
+    (y,) = Engine(model(text)).run([ONES, np.array(3)])
+    np.testing.assert_array_equal(y, ONES * 8)
+
+
+def test_what_is_fed_is_no_constant_and_what_is_not_is_one() -> None:
+    graph = loaded("g (float[3] x, float[3] w = {1, 2, 3}) => (float[3] z) { z = Mul(x, w) }")
+    assert graph.constants == {}
+    unfed = with_fed(graph, set())
+    assert [v.name for v in unfed.inputs] == ["x"]
+    assert list(unfed.constants) == ["w"]
+    fed = with_fed(graph, {"w"})
+    assert [v.name for v in fed.inputs] == ["x", "w"]
+    assert not fed.initializers
