@@ -147,6 +147,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     embed.add_argument("-m", "--model", help=_MODEL)
     embed.add_argument(
+        "--tokenizer",
+        metavar="PATH",
+        help="a folder, or a tokenizer.json, to use instead of the model folder's",
+    )
+    embed.add_argument(
         "-i",
         "--input",
         action="append",
@@ -322,7 +327,9 @@ def _format_of(options: argparse.Namespace) -> str:
 
 
 def _encoded(options: argparse.Namespace, texts: list[str]) -> Any:
-    model = embedx.load(options.model, max_seq_length=options.sequence_length)
+    model = embedx.load(
+        options.model, tokenizer=options.tokenizer, max_seq_length=options.sequence_length
+    )
     return model.encode(
         texts,
         prompt_name=options.prompt_name,
@@ -342,6 +349,7 @@ def _pipeline_vectors(options: argparse.Namespace, texts: list[str]) -> Any:
             )
     pipeline = embedx.Pipeline.create(
         model_path=options.model,
+        tokenizer=options.tokenizer,
         emb_extraction_layer=index_or_name(options.emb_extraction_layer or "-1"),
         extraction_strategy=options.extraction_strategy or "per_token",
         sequence_length=options.sequence_length or 128,

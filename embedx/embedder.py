@@ -5,15 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from embedx import pooling
 from embedx.binding import Precision
-from embedx.deployment import Pooling
-from embedx.errors import ConfigError, InputError, NodeError
+from embedx.deployment import (
+    EMPTY_PROMPTS,
+    SENTENCE,
+    TOKENS,
+    Dense,
+    LayerNorm,
+    Pooling,
+)
+from embedx.errors import ConfigError, DeploymentError, InputError, NodeError
 from embedx.graph import Array
 from embedx.text_model import TextModel
 from embedx.tokens import Tokens
@@ -29,6 +37,7 @@ def load(
     name: str | os.PathLike[str] | None = None,
     *,
     file_name: str | None = None,
+    tokenizer: str | os.PathLike[str] | None = None,
     pooling_mode: str | None = None,
     max_seq_length: int | None = None,
     num_cores: int | None = None,
@@ -39,14 +48,20 @@ def load(
     Without a name it is the small English model that comes with embedx.
 
     Pooling, dense layers, normalisation, prompts and the maximal length come from the
-    sentence-transformers files of the folder; ``pooling_mode`` (``mean``, ``cls``, ``max``,
-    ``lasttoken``, ``weightedmean``, ``mean_sqrt_len``) and ``max_seq_length`` override them.
-    ``file_name`` picks one of several ONNX files, such as ``onnx/model_O3.onnx``.
+    sentence-transformers files of the folder. ``pooling_mode`` (``mean``, ``cls``, ``max``,
+    ``lasttoken``, ``weightedmean``, ``mean_sqrt_len``) stands for all that the files do behind the
+    transformer, and ``max_seq_length`` for their length. Where no file says how to pool, a graph
+    that pools by itself is taken as it is, and others get sentence-transformers' default: the last
+    token of a causal language model, else the mean.
+
+    ``file_name`` picks one of several ONNX files, such as ``onnx/model_O3.onnx``. ``tokenizer`` is
+    a folder or a tokenizer.json to use instead of the model folder's, as for a file that
+    ``embedx truncate`` has written elsewhere.
 
     Raises InputError if nothing is found, ModelError, UnsupportedOpError or DeploymentError for a
     model that cannot be used.
     """
-    return Embedder(name, file_name, pooling_mode, max_seq_length, num_cores, precision)
+    return Embedder(name, file_name, tokenizer, pooling_mode, max_seq_length, num_cores, precision)
 
 
 class Embedder:
@@ -56,6 +71,7 @@ class Embedder:
         self,
         name: str | os.PathLike[str] | None,
         file_name: str | None,
+        tokenizer: str | os.PathLike[str] | None,
         pooling_mode: str | None,
         max_seq_length: int | None,
         num_cores: int | None,
@@ -69,6 +85,7 @@ class Embedder:
             name,
             "auto",
             file_name=file_name,
+            tokenizer=tokenizer,
             longest=max_seq_length,
             num_cores=num_cores,
             precision=precision,
@@ -83,12 +100,11 @@ class Embedder:
         )
         self.prompts = dict(deployment.prompts)
         self.default_prompt_name = deployment.default_prompt_name
-        self.modules = (Pooling((pooling_mode,)),) if pooling_mode else deployment.modules
-        if not any(isinstance(m, Pooling) for m in self.modules):
-            self.modules = (Pooling(("mean",)), *self.modules)
-            self._guessed = pooling_mode is None
-        else:
-            self._guessed = False
+        self.truncate_dim = deployment.truncate_dim
+        own = () if pooling_mode else deployment.modules
+        mode = pooling_mode or _default_mode(deployment.config)
+        self.modules = own or (Pooling((mode,)),)
+        self._guess = None if own or pooling_mode else mode
 
     def encode(
         self,
@@ -110,7 +126,11 @@ class Embedder:
         ``truncate_dim`` keeps the first dimensions, ``normalize_embeddings`` then divides by the L2
         norm, and ``precision`` quantizes to int8, uint8 (over the range of these embeddings), or
         packed bits. Without ``convert_to_numpy`` the result is a list of arrays. The bar shows
-        by default when the logger ``embedx`` is at INFO.
+        by default when the logger ``embedx`` is at INFO. A text without tokens gives zeros.
+
+        White space around a text is part of it, as in sentence-transformers from release 6 on. A
+        text's embedding does not depend on the texts beside it: bit for bit in ``exact`` precision,
+        up to rounding (about 1e-7) in ``native``.
 
         Raises InputError for what is no text, ConfigError for unknown options.
         """
@@ -121,6 +141,7 @@ class Embedder:
                 "output_value is sentence_embedding, token_embeddings or None, "
                 f"not {output_value!r}"
             )
+        truncate_dim = self.truncate_dim if truncate_dim is None else truncate_dim
         if batch_size < 1 or (truncate_dim is not None and truncate_dim < 1):
             raise ConfigError("batch_size and truncate_dim must be at least 1")
         prefix = self.prefix(prompt_name, prompt)
@@ -133,8 +154,8 @@ class Embedder:
                 if not np.isfinite(vectors[row]).all():
                     raise NodeError(f"the model gives NaN or infinity for text {place}")
                 results[place] = {
-                    "sentence_embedding": vectors[row],
-                    "token_embeddings": hidden[row] if hidden.ndim == 3 else hidden[row : row + 1],
+                    SENTENCE: vectors[row],
+                    TOKENS: hidden[row] if hidden.ndim == 3 else hidden[row : row + 1],
                     "input_ids": tokens[place].ids,
                 }
         return self._output(
@@ -152,7 +173,11 @@ class Embedder:
         return self._encode_as(("query",), inputs, options)
 
     def encode_document(self, inputs: str | Sequence[str], **options: Any) -> Any:
-        """As :meth:`encode`, with the first of the prompts document, passage and corpus."""
+        """As :meth:`encode`, with the first of the prompts document, passage and corpus.
+
+        In sentence-transformers 5 and 6 every model has a prompt named document, which is empty
+        unless a file says otherwise, so that they never come to the other two.
+        """
         return self._encode_as(("document", "passage", "corpus"), inputs, options)
 
     def _encode_as(
@@ -182,7 +207,7 @@ class Embedder:
 
     def get_embedding_dimension(self) -> int:
         """The length of an embedding."""
-        return int(self.encode("a").shape[0])
+        return len(self._of_no_tokens[SENTENCE][: self.truncate_dim])
 
     get_sentence_embedding_dimension = get_embedding_dimension
 
@@ -193,11 +218,11 @@ class Embedder:
         name = name or self.default_prompt_name
         if name is None:
             return ""
-        if name not in self.prompts:
+        if name not in (*EMPTY_PROMPTS, *self.prompts):
             raise ConfigError(
                 f"there is no prompt {name!r}; the model has {', '.join(self.prompts) or 'none'}"
             )
-        return self.prompts[name]
+        return self.prompts.get(name, "")
 
     def prefixed(self, texts: list[str], prefix: str) -> tuple[list[Tokens], int]:
         """The tokens of the texts with the prefix in front, and how many of them are its."""
@@ -206,7 +231,7 @@ class Embedder:
             if not isinstance(text, str):
                 raise InputError(f"text {i} is {type(text).__name__}, expected str")
         tokens = (
-            tokenizer.encode([(prefix + text).strip() for text in texts], self.max_seq_length)
+            tokenizer.encode([prefix + text for text in texts], self.max_seq_length)
             if texts
             else []
         )
@@ -221,8 +246,9 @@ class Embedder:
         if not prefix:
             return tokens, 0
         (alone,) = tokenizer.encode([prefix], self.max_seq_length)
-        behind = tokenizer.specials - tokenizer.leading_specials
-        return tokens, len(alone.ids) - behind
+        # As sentence-transformers counts: without one special token behind it, if there are any.
+        ends = tokenizer.specials > tokenizer.leading_specials
+        return tokens, len(alone.ids) - ends
 
     def _progress(
         self, tokens: list[Tokens], batch_size: int, show: bool
@@ -239,17 +265,38 @@ class Embedder:
                 bar.update(len(places))
 
     def pooled(self, hidden: Array, prompt_tokens: int) -> Array:
-        """A row a text from (texts, tokens, hidden), through the model's own modules."""
+        """A row a text from (texts, tokens, hidden), through the model's own modules.
+
+        Of a graph that pools by itself, (texts, hidden), what is left to do is the norm. Raises
+        DeploymentError if the modules make no embedding of it.
+        """
         modules = self.modules
         if hidden.ndim == 2:
-            # The graph pools by itself; what follows the pooling may still be ours to do.
-            modules = tuple(m for m in modules if not isinstance(m, Pooling))
-        elif self._guessed:
+            modules = tuple(m for m in modules if m.source == SENTENCE)
+            unsure = next((m for m in modules if isinstance(m, Dense | LayerNorm)), None)
+            if unsure is not None:
+                raise DeploymentError(
+                    f"modules.json names a {type(unsure).__name__}, and the graph pools by itself "
+                    f"({self.text_model.edge!r}): it may hold that layer already; export the token "
+                    "embeddings, or take out of modules.json what the graph does"
+                )
+        elif self._guess is not None:
             _log.warning(
-                "no 1_Pooling/config.json says how to pool, so mean is used; pooling_mode= sets it"
+                "no 1_Pooling/config.json says how to pool, so %s is used; pooling_mode= sets it",
+                self._guess,
             )
-            self._guessed = False
+            self._guess = None
         return pooling.apply_modules(hidden, modules, prompt_tokens)
+
+    @cached_property
+    def _of_no_tokens(self) -> dict[str, Any]:
+        """What a text without tokens gives: as wide as the result for some token."""
+        hidden = self.text_model.of_one_token
+        return {
+            SENTENCE: np.zeros(self.pooled(hidden, 0).shape[1], np.float32),
+            TOKENS: np.zeros((0, hidden.shape[-1]), np.float32),
+            "input_ids": [],
+        }
 
     def _output(
         self,
@@ -261,34 +308,35 @@ class Embedder:
         normalized: bool,
         truncate_dim: int | None,
     ) -> Any:
-        width = next((len(r["sentence_embedding"]) for r in results if r), 0)
-        empty = {
-            "sentence_embedding": np.zeros(width, np.float32),
-            "token_embeddings": np.zeros((0, width), np.float32),
-            "input_ids": [],
-        }
-        results = [r or empty for r in results]
-        if value == "token_embeddings":
-            tokens = [r["token_embeddings"] for r in results]
+        results = [r or self._of_no_tokens for r in results]
+        if value == TOKENS:
+            rows = np.cumsum([len(r[TOKENS]) for r in results])[:-1]
+            stacked = np.concatenate([r[TOKENS] for r in results or [self._of_no_tokens]])
+            tokens = np.split(quantized(stacked, precision), rows) if results else []
             return tokens[0] if single else tokens
-        vectors = np.array([r["sentence_embedding"] for r in results], np.float32).reshape(
-            len(results), width
-        )
-        vectors = vectors[:, :truncate_dim]
+        vectors = np.array([r[SENTENCE] for r in results or [self._of_no_tokens]], np.float32)
+        vectors = vectors[: len(results), :truncate_dim]
         vectors = quantized(pooling.normalize(vectors) if normalized else vectors, precision)
         if value is None:
-            dicts = [{**r, "sentence_embedding": v} for r, v in zip(results, vectors, strict=True)]
+            dicts = [{**r, SENTENCE: v} for r, v in zip(results, vectors, strict=True)]
             return dicts[0] if single else dicts
         if single:
             return vectors[0]
         return vectors if as_array else list(vectors)
 
 
+def _default_mode(config: Mapping[str, Any]) -> str:
+    """How sentence-transformers pools where no file says it, by the model's config.json."""
+    name = str((config.get("architectures") or [""])[0])
+    causal = name.endswith("ForCausalLM") and config.get("is_causal", True)
+    return "lasttoken" if causal else "mean"
+
+
 def quantized(vectors: Array, precision: OutputPrecision) -> Array:
     """Embeddings as int8 or uint8 over the range of each dimension, or as packed sign bits.
 
     By the formulas of sentence-transformers' quantize_embeddings. Raises ConfigError for another
-    precision.
+    precision, or for the range of a single embedding, which is none.
 
     >>> quantized(np.array([[0.0, -1.0], [1.0, 1.0]]), "uint8")
     array([[  0,   0],
@@ -303,6 +351,8 @@ def quantized(vectors: Array, precision: OutputPrecision) -> Array:
         raise ConfigError(
             f"precision is float32, int8, uint8, binary or ubinary, not {precision!r}"
         )
+    if len(vectors) == 1:
+        raise ConfigError(f"{precision} needs the range of several embeddings, and there is one")
     low, high = vectors.min(axis=0, initial=np.inf), vectors.max(axis=0, initial=-np.inf)
     step = np.where(high > low, (high - low) / 255, 1)
     level = np.trunc((vectors - low) / step)

@@ -4,7 +4,8 @@ Whatever way a layer is exported (decomposed, fused, quantized, under any names)
 between two layers is a bottleneck: every path from the token embeddings to the output runs through
 it. Between two bottlenecks with an addition at the end and a matrix product inside lies a residual
 block; the blocks that mix tokens begin the layers. A normalisation right behind a block belongs
-to it, and the rest behind the last block is a head.
+to it, and the rest behind the last block is a head: a pooling, which reduces all that there is or
+weighs it by something from outside such as the attention mask, or a projection.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _ADDITIONS = (
 _PRODUCTS = ("MatMul", "Gemm", "Conv", "Attention", "Einsum", "DFT")
 _MIXERS = ("Softmax", "Attention", "DFT")
 _MEANS = ("ReduceMean", "Normalization")
+_ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Pow", "QLinearAdd", "QLinearMul")
 _NORM_PARTS = frozenset(
     "ReduceMean ReduceSum Sub Pow Mul Add Sqrt Div Reciprocal Neg Cast Identity Transpose "
     "Reshape Squeeze Unsqueeze QuantizeLinear DequantizeLinear QLinearMul QLinearAdd".split()
@@ -39,6 +41,8 @@ _RELABELLINGS = frozenset(
     "QuantizeLinear DequantizeLinear".split()
 )
 _BETWEEN_LAYERS = frozenset(("Transpose", "QuantizeLinear", "DequantizeLinear"))
+_HALVES = (10, 16)
+"""float16 and bfloat16, as Cast names them."""
 _SUM_OUTPUT = 3
 """Where SkipLayerNormalization and its kin put the sum that they normalise."""
 
@@ -63,6 +67,7 @@ def find_layers(graph: Graph) -> list[str]:
     if source is None:
         return []
     path = _path(graph, source)
+    outside = _outside(graph, path)
     cuts = _bottlenecks(path, source)
     blocks = _blocks(path, cuts)
     if not blocks:
@@ -73,7 +78,7 @@ def find_layers(graph: Graph) -> list[str]:
         if following is None or following.mixes or not any(b.mixes for b in blocks)
     ]
     return [
-        _layer_output(graph, path, cuts, end, limit, last=i == len(ends) - 1)
+        _layer_output(graph, path, cuts, outside, end, limit, last=i == len(ends) - 1)
         for i, (end, limit) in enumerate(ends)
     ]
 
@@ -95,6 +100,25 @@ def edge_of(graph: Graph, layer: int | str) -> str | None:
     if not -len(layers) <= layer < len(layers):
         raise ConfigError(f"layer {layer} does not exist; the model has {len(layers)} layers")
     return layers[layer]
+
+
+def is_pooled(graph: Graph, output: str) -> bool:
+    """Whether ``output`` is made of the last layer without weights, as a pooling is."""
+    graph = constants_as_initializers(graph)
+    reached = set(find_layers(graph)[-1:])
+    behind = []
+    for node in graph.nodes:
+        if not reached.isdisjoint(reads(node)):
+            reached.update(node.outputs)
+            behind.append(node)
+    needed = {output}
+    for node in reversed(behind):
+        if not needed.isdisjoint(node.outputs):
+            needed.update(reads(node))
+            shapes = [graph.initializers[n].shape for n in node.inputs if n in graph.initializers]
+            if any(sum(size > 1 for size in shape) > 1 for shape in shapes):
+                return False
+    return output in reached
 
 
 def _token_edge(graph: Graph) -> str | None:
@@ -154,6 +178,15 @@ def _path(graph: Graph, source: str) -> list[Node]:
     return best[::-1]
 
 
+def _outside(graph: Graph, path: list[Node]) -> set[str]:
+    """What is made of the feeds' values beside the path, such as the attention mask."""
+    found = {value.name for value in graph.feeds}
+    for node in graph.nodes:
+        if node.op_type not in ("Shape", "Size") and not found.isdisjoint(reads(node)):
+            found.update(name for name in node.outputs if name)
+    return found.difference(name for node in path for name in node.outputs)
+
+
 def _bottlenecks(path: list[Node], source: str) -> list[int]:
     """The places of the nodes through which every path runs: those that no edge leaps over."""
     maker = {name: i for i, node in enumerate(path) for name in node.outputs}
@@ -185,39 +218,75 @@ def _blocks(path: list[Node], cuts: list[int]) -> list[_Block]:
 
 
 def _layer_output(
-    graph: Graph, path: list[Node], cuts: list[int], end: int, limit: int, *, last: bool
+    graph: Graph,
+    path: list[Node],
+    cuts: list[int],
+    outside: set[str],
+    end: int,
+    limit: int,
+    *,
+    last: bool,
 ) -> str:
     """The edge behind the block that ends at bottleneck ``end``, or behind its normalisation."""
     join = path[cuts[end]]
     if "Normalization" in join.op_type:
         best, place = _stream(join, path, last), end
     else:
-        place = _normalised(graph, path, cuts, end, limit)
+        place = _normalised(graph, path, cuts, outside, end, limit)
         best = path[cuts[place]].outputs[0]
+    shown = True
     for k in range(place + 1, limit + 1):
         node = path[cuts[k]]
-        if cuts[k] != cuts[k - 1] + 1 or not (
-            _relabels(node, last) or _masks(graph, path, cuts[k])
-        ):
+        to_the_end = all(_relabels(n, last) for n in path[cuts[k] + 1 :])
+        # XLM multiplies by its padding mask behind every layer, a pooling in front of a sum.
+        masks = node.op_type == "Mul" and _weighs(node, outside) and (to_the_end or not last)
+        if cuts[k] != cuts[k - 1] + 1 or not (_relabels(node, last) or masks):
             break
-        if node.op_type != "QuantizeLinear":  # what only a following product reads is its input
-            best = node.outputs[0]
+        shown = (last and to_the_end) or _keeps_form(graph, node, shown)
+        if node.op_type != "QuantizeLinear" and shown:
+            best = node.outputs[0]  # what only a following product reads is quantized for it
     return best
 
 
-def _normalised(graph: Graph, path: list[Node], cuts: list[int], end: int, limit: int) -> int:
+def _keeps_form(graph: Graph, node: Node, before: bool) -> bool:
+    """Whether a layer is shown behind a node: unrounded, features as the last of three axes.
+
+    A head may transpose, flatten, widen or round what it reads, and that is no layer's form.
+    """
+    if node.op_type == "Transpose" and len(node.attributes.get("perm", ())) == 3:
+        return before ^ bool(node.attributes["perm"][2] != 2)
+    if node.op_type in ("Squeeze", "Unsqueeze"):
+        return node.op_type == "Squeeze"
+    if node.op_type == "Cast":
+        return before and node.attributes.get("to") not in _HALVES
+    if node.op_type == "Reshape":
+        sizes = graph.initializers.get(node.inputs[1])
+        parts = graph.producers().get(node.inputs[1])
+        made = len(parts.inputs) if parts is not None and parts.op_type == "Concat" else 3
+        return (made if sizes is None else sizes.shape[0]) == 3
+    return before
+
+
+def _normalised(
+    graph: Graph, path: list[Node], cuts: list[int], outside: set[str], end: int, limit: int
+) -> int:
     """The bottleneck where the normalisation behind a block ends, or else the block itself."""
     place, normalised = end, False
     for k in range(end + 1, limit + 1):
         segment = path[cuts[k - 1] + 1 : cuts[k] + 1]
         if not all(n.op_type in _NORM_PARTS or "Normalization" in n.op_type for n in segment):
             break
+        if segment[-1].op_type.startswith("Reduce") or any(_weighs(n, outside) for n in segment):
+            break
         # MobileBERT's layers end in a scale and a shift without statistics.
         affine = k < limit and all(_is_affine(graph, path[cuts[j]]) for j in (k, k + 1))
-        normalised = normalised or affine or any(m in n.op_type for n in segment for m in _MEANS)
+        standard = any(mean in n.op_type for n in segment for mean in _MEANS)
+        normalised = normalised or affine or standard
         integer = path[cuts[place]].op_type.startswith("QLinear")
-        if (normalised and _normalises(graph, path[cuts[k]], segment)) or (
-            integer and path[cuts[k]].op_type == "DequantizeLinear"
+        if (
+            standard
+            or (normalised and _is_affine(graph, path[cuts[k]]))
+            or (integer and path[cuts[k]].op_type == "DequantizeLinear")
         ):
             place = k
     return place
@@ -231,15 +300,9 @@ def _relabels(node: Node, last: bool) -> bool:
     return node.op_type in _RELABELLINGS and (last or node.op_type not in _BETWEEN_LAYERS)
 
 
-def _masks(graph: Graph, path: list[Node], place: int) -> bool:
-    """Whether a node multiplies by something from outside, as XLM does with its padding mask."""
-    node = path[place]
-    if node.op_type != "Mul":
-        return False
-    made = {name for other in path for name in other.outputs}
-    outside = [name for name in node.inputs if name not in made and name not in graph.initializers]
-    pools = any(n.op_type.startswith("Reduce") for n in path if node.outputs[0] in n.inputs)
-    return len(outside) == 1 and not pools
+def _weighs(node: Node, outside: set[str]) -> bool:
+    """Whether a node calculates with something from outside."""
+    return node.op_type in _ARITHMETIC and not outside.isdisjoint(node.inputs)
 
 
 def _stream(join: Node, path: list[Node], last: bool) -> str:
@@ -247,13 +310,6 @@ def _stream(join: Node, path: list[Node], last: bool) -> str:
     if last or not has_sum or not any(join.outputs[_SUM_OUTPUT] in node.inputs for node in path):
         return join.outputs[0]
     return join.outputs[_SUM_OUTPUT]
-
-
-def _normalises(graph: Graph, node: Node, segment: list[Node]) -> bool:
-    """Whether the node ends a step of a normalisation: the step itself, or its scale or shift."""
-    if "Normalization" in node.op_type or node.op_type == "Div" or len(segment) > 1:
-        return True
-    return _is_affine(graph, node)
 
 
 def _is_affine(graph: Graph, node: Node) -> bool:

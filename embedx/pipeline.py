@@ -75,6 +75,7 @@ class PipelineConfig:
     batch_size: int = 1
     num_cores: int | None = None
     return_numpy: bool = False
+    tokenizer: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data, lists instead of tuples."""
@@ -103,6 +104,7 @@ class Pipeline:
         self.text_model = TextModel(
             self.config.model_path,
             self.config.emb_extraction_layer,
+            tokenizer=self.config.tokenizer,
             longest=lengths[-1],
             num_cores=self.config.num_cores,
         )
@@ -124,6 +126,7 @@ class Pipeline:
         model_path: str | os.PathLike[str] | None = None,
         *,
         model: str | os.PathLike[str] | None = None,
+        tokenizer: str | os.PathLike[str] | None = None,
         emb_extraction_layer: int | str | None = -1,
         model_size: int | None = None,
         extraction_strategy: str = "per_token",
@@ -136,7 +139,8 @@ class Pipeline:
 
         Without one it is the small English model that comes with embedx. Else it is a folder, an
         .onnx file, a name in the local Hugging Face cache, or a ``zoo:`` stub in the local
-        SparseZoo cache. ``emb_extraction_layer``: -1 for the last transformer layer, another
+        SparseZoo cache. ``tokenizer`` is a folder or a tokenizer.json to use instead of the
+        model folder's. ``emb_extraction_layer``: -1 for the last transformer layer, another
         index, a node's or an edge's name, or None for the graph's first output.
         ``extraction_strategy``: ``per_token`` (all tokens, flattened, padding included),
         ``reduce_mean`` and ``reduce_max`` (over all tokens but [CLS]), ``cls_token``;
@@ -160,6 +164,7 @@ class Pipeline:
                 batch_size=batch_size,
                 num_cores=num_cores,
                 return_numpy=return_numpy,
+                tokenizer=None if tokenizer is None else os.fspath(tokenizer),
             )
         )
 
@@ -212,7 +217,9 @@ class Pipeline:
                 if not np.isfinite(vector).all():
                     raise NodeError(f"the model gives NaN or infinity for text {place}")
                 results[place] = vector
-        self._fill_empty(results)
+        if any(r.size == 0 for r in results):  # texts without a single token
+            zeros = np.zeros_like(self.reduced(model.of_one_token)[0])
+            results = [r if r.size else zeros for r in results]
         usage = Usage(sum(len(t.ids) for t in tokens), cut)
         listed = results if self.config.return_numpy else [r.tolist() for r in results]
         return EmbeddingExtractionOutput(listed, usage)
@@ -235,14 +242,6 @@ class Pipeline:
         if strategy == "auto":
             return pooling.apply_modules(hidden, self.text_model.deployment.modules)
         return pooling.reduce(hidden, strategy, leading)
-
-    @staticmethod
-    def _fill_empty(results: list[Array]) -> None:
-        """Zeros for texts without a single token."""
-        width = max((r.size for r in results), default=0)
-        for i, result in enumerate(results):
-            if result.size == 0:
-                results[i] = np.zeros(width, np.float32)
 
     def __repr__(self) -> str:
         return f"Pipeline({', '.join(f'{k}={v!r}' for k, v in self.config.to_dict().items())})"

@@ -13,7 +13,7 @@ import pytest
 
 from embedx import load
 from embedx.embedder import Embedder, quantized
-from embedx.errors import ConfigError, InputError
+from embedx.errors import ConfigError, DeploymentError, InputError
 from embedx.graph import Array
 from tests.tiny import HIDDEN, bert, deployment
 
@@ -49,7 +49,10 @@ def test_order_is_restored_whatever_the_batch(model: Embedder) -> None:
 def test_single_texts_give_vectors_and_none_gives_none(model: Embedder) -> None:
     assert model.encode("a").shape == (HIDDEN,)
     assert model.encode(["a"]).shape == (1, HIDDEN)
-    assert model.encode([]).shape[0] == 0
+    assert model.encode([]).shape == (0, HIDDEN)
+    assert model.encode([], truncate_dim=4, precision="uint8").shape == (0, 4)
+    assert model.encode([], output_value="token_embeddings") == []
+    assert model.encode([], output_value=None) == []
     assert isinstance(model.encode(["a", "a"], convert_to_numpy=False), list)
 
 
@@ -64,6 +67,31 @@ def test_prompts_are_put_in_front(model: Embedder) -> None:
     np.testing.assert_array_equal(model.encode_document("sat"), model.encode("a dog sat"))
     with pytest.raises(ConfigError, match="no prompt 'nothing'; the model has query"):
         model.encode("a", prompt_name="nothing")
+    # The one that sentence-transformers has for every model, empty unless a file says otherwise.
+    np.testing.assert_array_equal(model.encode("a", prompt_name="document"), model.encode("a"))
+
+
+def test_the_default_prompt_is_put_in_front_unless_another_is_named(tmp_path: Path) -> None:
+    place = deployment(tmp_path, pooling={})
+    prompts = {"prompts": {"query": "the cat ", "none": None}, "default_prompt_name": "query"}
+    (place / "config_sentence_transformers.json").write_text(json.dumps(prompts))
+    model = load(place)
+    np.testing.assert_array_equal(model.encode("sat"), model.encode("the cat sat", prompt=""))
+    np.testing.assert_array_equal(
+        model.encode("sat", prompt_name="none"), model.encode("sat", prompt="")
+    )
+
+
+def test_white_space_is_part_of_a_text(tmp_path: Path) -> None:
+    """As sentence-transformers 6 hands it on; its earlier releases strip."""
+    place = deployment(tmp_path)
+    settings = json.loads((place / "tokenizer.json").read_text())
+    settings["pre_tokenizer"] = {"type": "Split", "pattern": {"String": "the"},
+                                 "behavior": "Isolated", "invert": False}  # fmt: skip
+    (place / "tokenizer.json").write_text(json.dumps(settings))
+    model = load(place, pooling_mode="mean")
+    tokens = model.encode([" the ", "the"], output_value="token_embeddings")
+    assert [len(t) for t in tokens] == [5, 3]
 
 
 def test_prompts_may_be_left_out_of_the_pooling(folder: Path, tmp_path: Path) -> None:
@@ -73,6 +101,21 @@ def test_prompts_may_be_left_out_of_the_pooling(folder: Path, tmp_path: Path) ->
     found = excluding.encode("sat", prompt="the cat ")
     expected = tokens[3:].mean(axis=0)  # behind [CLS] the cat
     np.testing.assert_allclose(found, expected / np.linalg.norm(expected), atol=1e-6)
+
+
+@pytest.mark.parametrize(("specials", "count"), [("[CLS] $A [SEP]", 3), ("[CLS] $A", 3), ("$A", 2)])
+def test_a_prompt_has_as_many_tokens_as_it_has_alone(
+    tmp_path: Path, specials: str, count: int
+) -> None:
+    from tokenizers import Tokenizer, processors
+
+    place = deployment(tmp_path, pooling={"include_prompt": False})
+    tokenizer = Tokenizer.from_file(str(place / "tokenizer.json"))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        specials, special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer.save(str(place / "tokenizer.json"))
+    assert load(place).prefixed(["sat"], "the cat ")[1] == count
 
 
 def test_token_embeddings_have_no_padding(model: Embedder) -> None:
@@ -113,6 +156,60 @@ def test_precisions(model: Embedder) -> None:
     np.testing.assert_array_equal(model.encode(TEXTS, precision="int8").astype(int) + 128, level)
     with pytest.raises(ConfigError, match="precision is"):
         quantized(plain, "float16")  # type: ignore[arg-type]
+
+
+VECTORS = [
+    [-1.2000000476837158, 4.070000171661377, -3.3333334922790527, -22.5, -0.00800000037997961, 3],
+    [0.3660000264644623, -1.128499984741211, 0.8133333921432495, 4.575, 0.0012200000928714871, 3],
+    [0, -0.3700000047683716, 0.6666666865348816, -22.5, 0.004000000189989805, 3],
+    [0.6000000238418579, -2.5900001525878906, 2.6666667461395264, 22.5, 0.010000000707805157, 3],
+]
+
+
+@pytest.mark.parametrize(
+    ("precision", "expected"),
+    [
+        (
+            "uint8",
+            [
+                [0, 255, 0, 0, 0, 0],
+                [221, 55, 176, 153, 130, 0],
+                [170, 85, 170, 0, 169, 0],
+                [255, 0, 255, 255, 255, 0],
+            ],
+        ),
+        (
+            "int8",
+            [
+                [-128, 127, -128, -128, -128, -128],
+                [93, -73, 48, 25, 2, -128],
+                [42, -43, 42, -128, 41, -128],
+                [127, -128, 127, 127, 127, -128],
+            ],
+        ),
+        ("ubinary", [[68], [188], [44], [188]]),
+        ("binary", [[-60], [60], [-84], [60]]),
+    ],
+)
+def test_quantization_is_sentence_transformers_own(precision: Any, expected: Any) -> None:
+    """Against what quantize_embeddings of release 6.2 gives: levels are cut off, not rounded."""
+    found = quantized(np.array(VECTORS, np.float32), precision)
+    assert found.dtype == (np.uint8 if precision.startswith("u") else np.int8)
+    assert found.tolist() == expected
+
+
+@pytest.mark.parametrize("precision", ["int8", "uint8"])
+def test_the_range_of_one_embedding_is_none(model: Embedder, precision: Any) -> None:
+    with pytest.raises(ConfigError, match="needs the range of several embeddings"):
+        model.encode("a", precision=precision)
+    assert model.encode("a", precision="binary").shape == (HIDDEN // 8,)
+
+
+def test_token_embeddings_are_quantized_over_the_range_of_all(model: Embedder) -> None:
+    tokens = model.encode(TEXTS, output_value="token_embeddings")
+    found = model.encode(TEXTS, output_value="token_embeddings", precision="int8")
+    assert [t.shape for t in found] == [t.shape for t in tokens]
+    np.testing.assert_array_equal(np.concatenate(found), quantized(np.concatenate(tokens), "int8"))
 
 
 @pytest.mark.parametrize(
@@ -165,6 +262,26 @@ def test_without_a_pooling_file_mean_is_used_with_one_warning(
         load(place, pooling_mode="average")
 
 
+@pytest.mark.parametrize(
+    ("config", "mode"),
+    [
+        ({"architectures": ["BertModel"]}, "mean"),
+        ({"architectures": None}, "mean"),
+        ({"architectures": ["Qwen3ForCausalLM"]}, "lasttoken"),
+        ({"architectures": ["Qwen3ForCausalLM"], "is_causal": False}, "mean"),
+    ],
+)
+def test_the_default_pooling_is_sentence_transformers_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, config: dict[str, Any], mode: str
+) -> None:
+    place = deployment(tmp_path)
+    (place / "config.json").write_text(json.dumps({"max_position_embeddings": 64, **config}))
+    with caplog.at_level(logging.WARNING, "embedx"):
+        found = load(place).encode(["the cat", "a"])
+    assert f"so {mode} is used" in caplog.text
+    np.testing.assert_array_equal(found, load(place, pooling_mode=mode).encode(["the cat", "a"]))
+
+
 def test_a_sentence_embedding_in_the_graph_is_used(tmp_path: Path) -> None:
     proto = bert()
     proto.graph.node.append(
@@ -178,6 +295,117 @@ def test_a_sentence_embedding_in_the_graph_is_used(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         load(place).encode("a"), load(place, pooling_mode="max").encode("a"), atol=1e-6
     )
+    # Where files say how to pool, the vector is made of the tokens as they say.
+    (place / "1_Pooling").mkdir()
+    (place / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": "cls"}))
+    np.testing.assert_array_equal(
+        load(place).encode("a"), load(place, pooling_mode="cls").encode("a")
+    )
+
+
+def only_pooled(tmp_path: Path, *kinds: str) -> Path:
+    """A graph without layers that pools by itself, and modules behind it."""
+    place = deployment(
+        tmp_path,
+        onnx.parser.parse_model(
+            """<ir_version: 8, opset_import: ["" : 17]>
+            g (int64[N,M] input_ids) => (float[N,2] z) <float[2,2] table = {3, 4, 6, 8}> {
+                one = Constant<value_int=1>()  ids = Mod(input_ids, one)
+                x = Gather(table, ids)  z = ReduceMean<axes=[1], keepdims=0>(x) }"""
+        ),
+    )
+    listed = [
+        {"path": kind, "type": f"sentence_transformers.models.{kind}"}
+        for kind in ("Transformer", *kinds)
+    ]
+    (place / "modules.json").write_text(json.dumps(listed))
+    return place
+
+
+def test_what_a_graph_pools_may_still_be_normalised(tmp_path: Path) -> None:
+    model = load(only_pooled(tmp_path, "Normalize"))
+    np.testing.assert_allclose(model.encode("a"), [0.6, 0.8], rtol=1e-6)
+
+
+def test_a_layer_behind_what_a_graph_pools_is_refused(tmp_path: Path) -> None:
+    """It may be in the graph already."""
+    place = only_pooled(tmp_path, "LayerNorm")
+    (place / "LayerNorm").mkdir()
+    tensor = {"dtype": "F32", "shape": [2]}
+    header = json.dumps(
+        {
+            "norm.weight": {**tensor, "data_offsets": [0, 8]},
+            "norm.bias": {**tensor, "data_offsets": [0, 8]},
+        }
+    ).encode()
+    data = len(header).to_bytes(8, "little") + header + np.ones(2, np.float32).tobytes()
+    (place / "LayerNorm" / "model.safetensors").write_bytes(data)
+    with pytest.raises(DeploymentError, match="names a LayerNorm, and the graph pools by itself"):
+        load(place).encode("a")
+
+
+def test_modules_without_a_pooling_are_refused(tmp_path: Path) -> None:
+    place = deployment(tmp_path, pooling={})
+    listed = json.loads((place / "modules.json").read_text())
+    (place / "modules.json").write_text(json.dumps([listed[0], listed[2]]))
+    with pytest.raises(DeploymentError, match="'sentence_embedding' is read"):
+        load(place).encode("a")
+    assert load(place, pooling_mode="mean").encode("a").shape == (HIDDEN,)
+
+
+def test_the_model_may_say_how_many_dimensions_are_kept(tmp_path: Path) -> None:
+    place = deployment(tmp_path, pooling={})
+    whole = load(place).encode(TEXTS)
+    (place / "config_sentence_transformers.json").write_text(json.dumps({"truncate_dim": 5}))
+    model = load(place)
+    np.testing.assert_array_equal(model.encode(TEXTS), whole[:, :5])
+    np.testing.assert_array_equal(model.encode(TEXTS, truncate_dim=7), whole[:, :7])
+    assert model.get_embedding_dimension() == 5
+    assert model.encode([]).shape == (0, 5)
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Embedder:
+    """A model whose tokenizer puts nothing around a text."""
+    place = deployment(tmp_path, pooling={})
+    settings = json.loads((place / "tokenizer.json").read_text())
+    settings["post_processor"] = None
+    (place / "tokenizer.json").write_text(json.dumps(settings))
+    return load(place)
+
+
+def test_a_text_without_tokens_gives_zeros(bare: Embedder) -> None:
+    np.testing.assert_array_equal(bare.encode(""), np.zeros(HIDDEN))
+    np.testing.assert_array_equal(bare.encode([""]), np.zeros((1, HIDDEN)))
+    both = bare.encode(["", "the cat"])
+    np.testing.assert_array_equal(both[0], np.zeros(HIDDEN))
+    np.testing.assert_array_equal(both[1], bare.encode("the cat"))
+    assert bare.encode("", output_value="token_embeddings").shape == (0, HIDDEN)
+    assert bare.encode("", output_value=None)["input_ids"] == []
+    assert bare.get_embedding_dimension() == HIDDEN
+
+
+def test_the_end_of_a_text_is_kept_where_the_tokenizer_says_so(
+    folder: Path, tmp_path: Path
+) -> None:
+    place = deployment(tmp_path, pooling={})
+    config = {"pad_token": "[PAD]", "truncation_side": "left", "model_max_length": 4}
+    (place / "tokenizer_config.json").write_text(json.dumps(config))
+    np.testing.assert_array_equal(
+        load(place).encode("the cat sat on mat"), load(place).encode("on mat")
+    )
+
+
+def test_a_tokenizer_may_lie_elsewhere(folder: Path, tmp_path: Path) -> None:
+    """As for a model that embedx truncate has written; its folder says nothing of pooling."""
+    (tmp_path / "cut.onnx").write_bytes((folder / "model.onnx").read_bytes())
+    expected = load(folder, pooling_mode="mean").encode(TEXTS)
+    for place in (folder, folder / "tokenizer.json"):
+        found = load(tmp_path / "cut.onnx", tokenizer=place, pooling_mode="mean")
+        np.testing.assert_array_equal(found.encode(TEXTS), expected)
+        assert found.max_seq_length == 48
+    with pytest.raises(DeploymentError, match="neither tokenizer"):
+        load(tmp_path / "cut.onnx")
 
 
 @pytest.mark.parametrize("measure", ["cosine", "dot", "euclidean", "manhattan"])

@@ -16,6 +16,7 @@ from embedx import Engine, Pipeline
 from embedx.errors import ConfigError, DeploymentError, InputError, ModelError, NodeError
 from embedx.pipeline import EmbeddingExtractionInput, PipelineConfig
 from tests.models import model
+from tests.test_layers import quantized
 from tests.tiny import HIDDEN, VOCABULARY, bert, deployment
 
 TEXTS = ["the cat sat on the mat", "a big red dog ran far away from the cat !", "a"]
@@ -275,6 +276,63 @@ def test_a_pooled_graph_is_taken_as_it_is(folder: Path, tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match="one vector a text already"):
         create(place, emb_extraction_layer=None, extraction_strategy="cls_token")("a")
+
+
+@pytest.mark.parametrize("integers", [False, True])
+def test_the_last_layer_of_a_pooled_graph_is_not_its_pooling(
+    folder: Path, tmp_path: Path, integers: bool
+) -> None:
+    """As exports of sentence-transformers pipelines have it; 8-bit ones as well."""
+
+    def tiny() -> onnx.ModelProto:
+        return quantized(bert()) if integers else bert()
+
+    proto = tiny()
+    for kind, inputs, output, attributes in (
+        ("Unsqueeze", ["attention_mask", "last_axis"], "m", {}),
+        ("Cast", ["m"], "mask", {"to": 1}),
+        ("Mul", ["last_hidden_state", "mask"], "kept", {}),
+        ("ReduceSum", ["kept", "tokens_axis"], "total", {"keepdims": 0}),
+        ("ReduceSum", ["mask", "tokens_axis"], "count", {"keepdims": 0}),
+        ("Div", ["total", "count"], "mean", {}),
+        ("LpNormalization", ["mean"], "sentence_embedding", {}),
+    ):
+        proto.graph.node.append(onnx.helper.make_node(kind, inputs, [output], **attributes))
+    for name, axis in (("last_axis", -1), ("tokens_axis", 1)):
+        array = onnx.numpy_helper.from_array(np.array([axis]), name)
+        proto.graph.initializer.append(array)
+    del proto.graph.output[:]
+    output = onnx.helper.make_tensor_value_info("sentence_embedding", 1, ["batch", HIDDEN])
+    proto.graph.output.append(output)
+    pooled, plain = deployment(tmp_path / "a", proto), deployment(tmp_path / "b", tiny())
+    for strategy in ("per_token", "reduce_mean", "cls_token"):
+        options = {"extraction_strategy": strategy, "return_numpy": True}
+        expected = create(plain, **options)(TEXTS).embeddings
+        np.testing.assert_array_equal(create(pooled, **options)(TEXTS).embeddings, expected)
+    assert len(create(pooled)("a").embeddings[0]) == 32 * HIDDEN
+
+
+@pytest.mark.parametrize("strategy", ["mean", "reduce_mean", "reduce_max", "lasttoken", "auto"])
+def test_texts_without_tokens_give_zeros(tmp_path: Path, strategy: str) -> None:
+    place = deployment(tmp_path, pooling={})
+    settings = json.loads((place / "tokenizer.json").read_text())
+    settings["post_processor"] = None
+    (place / "tokenizer.json").write_text(json.dumps(settings))
+    pipeline = create(place, extraction_strategy=strategy)
+    assert pipeline([""]).embeddings == [[0.0] * HIDDEN]
+    assert pipeline(["", "cat"]).embeddings[0] == [0.0] * HIDDEN
+
+
+def test_a_tokenizer_may_lie_elsewhere(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "cut.onnx").write_bytes((folder / "model.onnx").read_bytes())
+    expected = create(folder, extraction_strategy="mean")(TEXTS).embeddings
+    for place in (folder, str(folder / "tokenizer.json")):
+        found = create(tmp_path / "cut.onnx", tokenizer=place, extraction_strategy="mean")
+        assert found(TEXTS).embeddings == expected
+        again = Pipeline.from_config(found.to_config().to_yaml())
+        assert again(TEXTS).embeddings == expected
+    with pytest.raises(InputError, match="no such file or folder"):
+        create(tmp_path / "cut.onnx", tokenizer=tmp_path / "nowhere")
 
 
 def test_auto_needs_the_folder_to_say_how(tmp_path: Path) -> None:
