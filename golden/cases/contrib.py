@@ -323,6 +323,7 @@ CASES["com.microsoft.Attention"] = [
     Case("ends_and_starts", 1, [*PROJECTED, ints(I32, 3, 3, 1, 0)], TWO_HEADS),
     Case("mask_per_query", 1, [*PROJECTED, np.tile(MASKED[:, None], (1, 3, 1))], TWO_HEADS),
     Case("causal", 1, [*PROJECTED, MASKED], {**TWO_HEADS, "unidirectional": 1}),
+    Case("mask_of_one_number", 1, [*PROJECTED, ints(I32, [0], [1])], TWO_HEADS),
     Case("bias", 1, [*PROJECTED, None, None, some(1, 2, 3, 3, seed=3)], TWO_HEADS),
     Case("scale", 1, [*PROJECTED, MASKED], {**TWO_HEADS, "scale": 1.0}),
     Case(
@@ -372,7 +373,35 @@ CASES["com.microsoft.MultiHeadAttention"] = [
         [*[QKV[0]] * 3, None, None, None, some(1, 2, 1, 2, seed=5), some(1, 2, 1, 2, seed=6)],
         TWO_HEADS, (True, True, True),
     ),
+    Case(
+        "room_for_more", 1,
+        [
+            *[QKV[0]] * 3, None, None, None, some(1, 2, 4, 2, seed=5), some(1, 2, 4, 2, seed=6),
+            ints(I32, 1),
+        ],
+        TWO_HEADS, (True, True, True),
+    ),
     Case("float16", 1, half(QKV), TWO_HEADS),
+]  # fmt: skip
+STEP = [f32([[1, 0.5, 2, -1]]), f32([[0.5, 1, -1, 1]]), f32([[1, 2, 3, 4]])]
+# Positive values, whose means do not cancel.
+BEFORE = [some(1, 2, 4, 2, seed=5), np.abs(some(1, 2, 4, 2, seed=6)), ints(I32, 2)]
+SHARED = {**TWO_HEADS, "past_present_share_buffer": 1}
+CASES["com.microsoft.DecoderMaskedMultiHeadAttention"] = [
+    Case("step", 1, [*STEP, None, None, *BEFORE], SHARED, (True, True, True)),
+    Case("masked", 1, [*STEP, ints(I32, [1, 0, 1]), None, *BEFORE], SHARED, (True, True, True)),
+    Case(
+        "beams", 1,
+        [
+            *[np.concatenate([x, 2 * x]) for x in STEP], None, None,
+            some(2, 2, 4, 2, seed=5), np.abs(some(2, 2, 4, 2, seed=6)), ints(I32, 2),
+            ints(I32, 2), ints(I32, [[1, 0, 0, 0], [1, 1, 0, 0]]),
+        ],
+        SHARED, (True, True, True),
+    ),
+    Case(
+        "cross", 1, [STEP[0], some(1, 2, 3, 2, seed=1), np.abs(some(1, 2, 3, 2, seed=2))], TWO_HEADS
+    ),
 ]  # fmt: skip
 GROUPS = {"num_heads": 2, "kv_num_heads": 1}
 NEW = [some(1, 2, 16), some(1, 2, 8, seed=1), some(1, 2, 8, seed=2)]

@@ -8,6 +8,7 @@ from .blockwise import gather_block_quantized, matmul_bnb4, matmul_nbits
 from .convolution import (
     fused_conv, qlinear_average_pool, qlinear_conv, qlinear_global_average_pool,
 )
+from .decoding import decoder_masked_multi_head_attention
 from .embedding import embed_layer_normalization, qembed_layer_normalization
 from .exported import cdist, grid_sample, inverse, trilu
 from .grouped_attention import group_query_attention
@@ -29,17 +30,17 @@ from .quantized import (
 from .recurrent import dynamic_quantize_lstm
 
 __all__ = [
-    "attention", "bias_gelu", "bias_split_gelu", "cdist", "dequantize_linear",
-    "dynamic_quantize_lstm", "dynamic_quantize_matmul", "embed_layer_normalization",
-    "fast_gelu", "fused_conv", "fused_gemm", "fused_matmul", "gated_relative_position_bias",
-    "gather_block_quantized", "gelu", "grid_sample", "group_query_attention", "inverse",
-    "matmul_bnb4", "matmul_integer16", "matmul_integer_to_float", "matmul_nbits",
-    "multi_head_attention", "packed_attention", "qattention", "qembed_layer_normalization",
-    "qgemm", "qlinear_add", "qlinear_average_pool", "qlinear_concat", "qlinear_conv",
-    "qlinear_global_average_pool", "qlinear_leaky_relu", "qlinear_mul", "qlinear_reduce_mean",
-    "qlinear_sigmoid", "qlinear_softmax", "qlinear_where", "quantize_linear", "quick_gelu",
-    "relative_position_bias", "remove_padding", "restore_padding", "rotary_embedding",
-    "simplified_layer_normalization", "skip_layer_normalization",
-    "skip_simplified_layer_normalization", "sparse_to_dense_matmul", "transpose_matmul",
-    "trilu",
+    "attention", "bias_gelu", "bias_split_gelu", "cdist", "decoder_masked_multi_head_attention",
+    "dequantize_linear", "dynamic_quantize_lstm", "dynamic_quantize_matmul",
+    "embed_layer_normalization", "fast_gelu", "fused_conv", "fused_gemm", "fused_matmul",
+    "gated_relative_position_bias", "gather_block_quantized", "gelu", "grid_sample",
+    "group_query_attention", "inverse", "matmul_bnb4", "matmul_integer16",
+    "matmul_integer_to_float", "matmul_nbits", "multi_head_attention", "packed_attention",
+    "qattention", "qembed_layer_normalization", "qgemm", "qlinear_add", "qlinear_average_pool",
+    "qlinear_concat", "qlinear_conv", "qlinear_global_average_pool", "qlinear_leaky_relu",
+    "qlinear_mul", "qlinear_reduce_mean", "qlinear_sigmoid", "qlinear_softmax", "qlinear_where",
+    "quantize_linear", "quick_gelu", "relative_position_bias", "remove_padding",
+    "restore_padding", "rotary_embedding", "simplified_layer_normalization",
+    "skip_layer_normalization", "skip_simplified_layer_normalization", "sparse_to_dense_matmul",
+    "transpose_matmul", "trilu",
 ]

@@ -10,6 +10,7 @@ import numpy as np
 from .._registry import op
 from .._typing import Array
 from ..attention import merge_heads, rotate_pairs, rows_at, split_heads
+from ._attending import checked_bias
 from .normalization import simplified_layer_normalization
 
 
@@ -107,7 +108,8 @@ def group_query_attention(
     hidden = _hidden(positions, total, length, bool(causal), local_window_size)
     scores = _scores(q, keys, scale, softcap)
     if attention_bias is not None:
-        scores[..., : attention_bias.shape[-1]] += attention_bias
+        seen = scores[..., : int(total_sequence_length.reshape(()))]
+        seen += checked_bias(attention_bias, seen.shape)
     scores = np.where(hidden, scores.dtype.type(-np.inf), scores)
     sink = head_sink if head_sink is not None else np.zeros(1) if smooth_softmax == 1 else None
     weights = _softmax(scores, sink)

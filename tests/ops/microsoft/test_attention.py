@@ -137,14 +137,58 @@ def test_rotary_attention_turns_queries_and_keys(rng: Rng, past: int, dim: int) 
     assert_close(found.output, in_a_row(attend(q, k, v, np.zeros(()))), F32, floor=64)
 
 
-def test_shared_caches_and_other_masks_are_refused() -> None:
+@given(generators(), st.integers(0, 2), st.booleans())
+def test_a_mask_of_one_number_a_text_masks_nothing(rng: Rng, past: int, one: bool) -> None:
+    x, w, before = numbers(rng, 2, 3, 3), numbers(rng, 3, 12), numbers(rng, 2, 2, 2, past, 2)
+    expected = attention(x, w, None, None, before, num_heads=2)
+    for number in (0, 1):
+        mask = np.full((1 if one else 2, 1), number, np.int32)
+        assert_equal(attention(x, w, None, mask, before, num_heads=2).output, expected.output)
+
+
+@given(generators(), st.integers(0, 3), st.integers(0, 2), st.booleans())
+def test_caches_may_have_room_for_more(rng: Rng, past: int, room: int, causal: bool) -> None:
+    x, w = numbers(rng, 2, 2, 3), numbers(rng, 3, 12)
+    cache, length = numbers(rng, 2, 2, 2, past + 2 + room, 2), np.array([past], np.int32)
+    attributes: dict[str, Any] = {"num_heads": 2, "unidirectional": int(causal)}
+    mask = rng.integers(0, 2, (2, past + 2)).astype(np.int32)
+    small = cache[:, :, :, :past]
+    found = attention(
+        x, w, None, mask, cache, None, length, **attributes, do_rotary=1,
+        past_present_share_buffer=1,
+    )  # fmt: skip
+    grown = attention(x, w, None, mask, small, **attributes, do_rotary=1)
+    assert_equal(found.output, grown.output)
+    present = np.concatenate([grown.present, cache[:, :, :, past + 2 :]], axis=3)
+    assert_equal(found.present, present)
+    q, k, v = np.split(x @ w, 3, axis=-1)
+    rest = (None, mask, None)
+    shared = multi_head_attention(q, k, v, *rest, cache[0], cache[1], length, **attributes)
+    plain = multi_head_attention(q, k, v, *rest, small[0], small[1], **attributes)
+    for ours, theirs, old in zip(shared[:3], plain[:3], (None, *cache), strict=True):
+        tail = np.zeros((2, 0, 4), np.float32) if old is None else old[:, :, past + 2 :]
+        assert_equal(ours, np.concatenate([theirs, tail], axis=-2))
+
+
+def test_caches_without_room_and_other_masks_are_refused() -> None:
     x, w, none = np.ones((1, 2, 3), np.float32), np.ones((3, 3), np.float32), None
-    with pytest.raises(ValueError, match="shared between past and present"):
+    past = np.ones((2, 1, 1, 4, 1), np.float32)
+    with pytest.raises(ValueError, match="needs a past and its past_sequence_length"):
         attention(x, w, num_heads=1, past_present_share_buffer=1)
-    with pytest.raises(ValueError, match="shared between past and present"):
-        multi_head_attention(x, x, x, none, none, none, none, none, np.ones(1), num_heads=1)
-    with pytest.raises(ValueError, match=r"a mask of shape \(1, 3\) does not fit"):
-        attention(x, w, None, np.ones((1, 3), np.int32), num_heads=1)
+    for length in (3, -1, 4):
+        with pytest.raises(ValueError, match=f"2 new tokens behind {length} do not fit"):
+            attention(
+                x, w, none, none, past, none, np.array(length), num_heads=1,
+                past_present_share_buffer=1,
+            )  # fmt: skip
+    with pytest.raises(ValueError, match="beams"):
+        multi_head_attention(x, x, x, none, none, none, none, none, none, np.ones(1), num_heads=1)
+    for mask in (np.ones((1, 3)), np.ones((1, 1, 1, 1)), np.ones((1, 1, 2, 1)), np.ones((3, 1))):
+        with pytest.raises(ValueError, match=r"a mask of shape .* does not fit"):
+            attention(x, w, none, mask.astype(np.int32), num_heads=1)
+    for shape in ((1, 1, 1, 2), (1, 1, 2, 3), (2, 1, 2, 2), (2, 2)):
+        with pytest.raises(ValueError, match="an attention bias of shape"):
+            attention(x, w, none, none, none, np.ones(shape, np.float32), num_heads=1)
 
 
 # -- MultiHeadAttention ---------------------------------------------------------------------------

@@ -247,6 +247,9 @@ def test_what_is_not_supported_is_refused() -> None:
         grouped(*inputs, **heads, sliding_window_cache=1)
     with pytest.raises(ValueError, match="padded chunks"):
         grouped(*inputs, *[none] * 9, np.array([1], np.int32), **heads)
+    for shape in ((1, 1, 1, 2), (1, 1, 2, 1), (2, 1, 1, 1)):
+        with pytest.raises(ValueError, match="an attention bias of shape"):
+            grouped(*inputs, none, none, none, np.ones(shape, np.float32), **heads)
     inputs[5] = np.array([3], np.int32)
     inputs[6] = i32(2)
     with pytest.raises(ValueError, match="1 new tokens behind"):
