@@ -13,15 +13,8 @@ import numpy as np
 
 from embedx import pooling
 from embedx.binding import Precision
-from embedx.deployment import (
-    EMPTY_PROMPTS,
-    SENTENCE,
-    TOKENS,
-    Dense,
-    LayerNorm,
-    Pooling,
-)
-from embedx.errors import ConfigError, DeploymentError, InputError, NodeError
+from embedx.deployment import EMPTY_PROMPTS, SENTENCE, TOKENS, Pooling
+from embedx.errors import ConfigError, InputError, NodeError
 from embedx.graph import Array
 from embedx.text_model import TextModel
 from embedx.tokens import Tokens
@@ -265,28 +258,17 @@ class Embedder:
                 bar.update(len(places))
 
     def pooled(self, hidden: Array, prompt_tokens: int) -> Array:
-        """A row a text from (texts, tokens, hidden), through the model's own modules.
+        """A row a text from what the graph gives, through the model's own modules.
 
-        Of a graph that pools by itself, (texts, hidden), what is left to do is the norm. Raises
-        DeploymentError if the modules make no embedding of it.
+        Raises DeploymentError if these make no embedding of it.
         """
-        modules = self.modules
-        if hidden.ndim == 2:
-            modules = tuple(m for m in modules if m.source == SENTENCE)
-            unsure = next((m for m in modules if isinstance(m, Dense | LayerNorm)), None)
-            if unsure is not None:
-                raise DeploymentError(
-                    f"modules.json names a {type(unsure).__name__}, and the graph pools by itself "
-                    f"({self.text_model.edge!r}): it may hold that layer already; export the token "
-                    "embeddings, or take out of modules.json what the graph does"
-                )
-        elif self._guess is not None:
+        if hidden.ndim == 3 and self._guess is not None:
             _log.warning(
                 "no 1_Pooling/config.json says how to pool, so %s is used; pooling_mode= sets it",
                 self._guess,
             )
             self._guess = None
-        return pooling.apply_modules(hidden, modules, prompt_tokens)
+        return pooling.after_graph(hidden, self.modules, prompt_tokens)
 
     @cached_property
     def _of_no_tokens(self) -> dict[str, Any]:

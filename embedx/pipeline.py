@@ -230,8 +230,10 @@ class Pipeline:
             self.config.extraction_strategy,
             self.text_model.tokenizer.leading_specials,
         )
+        if strategy == "auto":
+            return pooling.after_graph(hidden, self.text_model.deployment.modules)
         if hidden.ndim == 2:
-            if strategy not in ("per_token", "auto"):
+            if strategy != "per_token":
                 raise ConfigError(
                     f"{strategy}: {self.text_model.edge!r} has one vector a text already; "
                     "use per_token"
@@ -239,8 +241,6 @@ class Pipeline:
             return hidden
         if strategy == "per_token":
             return hidden.reshape(len(hidden), -1)
-        if strategy == "auto":
-            return pooling.apply_modules(hidden, self.text_model.deployment.modules)
         return pooling.reduce(hidden, strategy, leading)
 
     def __repr__(self) -> str:

@@ -20,6 +20,7 @@ from embedx.deployment import (
     Dense,
     LayerNorm,
     Module,
+    Normalize,
     Pooling,
 )
 from embedx.errors import DeploymentError
@@ -120,9 +121,9 @@ def _reduced(hidden: Array, pool: Callable[[Array, int], Array], skip: int) -> A
 def apply_modules(hidden: Array, modules: Sequence[Module], prompt_tokens: int = 0) -> Array:
     """What sentence-transformers' modules make of token embeddings: (texts, dimensions).
 
-    ``hidden`` is (texts, tokens, hidden), or the (texts, dimensions) of a graph that pools by
-    itself. ``prompt_tokens`` is how many tokens in front belong to a prompt; some models leave
-    them out. Raises DeploymentError if a module reads what none before it makes.
+    ``hidden`` is (texts, tokens, hidden), or (texts, dimensions) that are pooled already.
+    ``prompt_tokens`` is how many tokens in front belong to a prompt; some models leave them out.
+    Raises DeploymentError if a module reads what none before it makes.
     """
     features = {TOKENS if hidden.ndim == 3 else SENTENCE: hidden}
     for module in modules:
@@ -130,11 +131,31 @@ def apply_modules(hidden: Array, modules: Sequence[Module], prompt_tokens: int =
     return _feature(features, SENTENCE)
 
 
+def after_graph(hidden: Array, modules: Sequence[Module], prompt_tokens: int = 0) -> Array:
+    """What is left to do of ``modules`` with a graph's output: (texts, dimensions).
+
+    As :func:`apply_modules` for token embeddings. A graph that pools by itself, (texts, hidden),
+    may hold any of what follows, so that only a norm, which changes nothing twice, comes behind it.
+    Raises DeploymentError for another layer there.
+    """
+    if hidden.ndim == 3:
+        return apply_modules(hidden, modules, prompt_tokens)
+    left = [m for m in modules if m.source == SENTENCE]
+    unsure = next((m for m in left if not isinstance(m, Normalize)), None)
+    if unsure is not None:
+        raise DeploymentError(
+            f"modules.json names a {type(unsure).__name__}, and the graph pools by itself, so that "
+            "it may hold that layer already; export the token embeddings, or take out of "
+            "modules.json what the graph does"
+        )
+    return apply_modules(hidden, left)
+
+
 def _feature(features: dict[str, Array], name: str) -> Array:
     if name not in features:
         raise DeploymentError(
-            f"modules.json: {name!r} is read, and no module makes it before that; pooling_mode= "
-            "says how to pool instead"
+            f"modules.json: {name!r} is read, and no module makes it before that; choose a pooling "
+            "by its name instead"
         )
     return features[name]
 

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from embedx import load
+from embedx import Pipeline, load
 from embedx.embedder import Embedder, quantized
 from embedx.errors import ConfigError, DeploymentError, InputError
 from embedx.graph import Array
@@ -323,8 +323,10 @@ def only_pooled(tmp_path: Path, *kinds: str) -> Path:
 
 
 def test_what_a_graph_pools_may_still_be_normalised(tmp_path: Path) -> None:
-    model = load(only_pooled(tmp_path, "Normalize"))
-    np.testing.assert_allclose(model.encode("a"), [0.6, 0.8], rtol=1e-6)
+    place = only_pooled(tmp_path, "Normalize")
+    np.testing.assert_allclose(load(place).encode("a"), [0.6, 0.8], rtol=1e-6)
+    auto = Pipeline.create(model_path=place, extraction_strategy="auto", sequence_length=8)
+    np.testing.assert_allclose(auto("a").embeddings, [[0.6, 0.8]], rtol=1e-6)
 
 
 def test_a_layer_behind_what_a_graph_pools_is_refused(tmp_path: Path) -> None:

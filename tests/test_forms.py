@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from embedx import load
+from embedx.deployment import Dense, LayerNorm, Module, Normalize, Pooling
 from embedx.embedder import Embedder
 from embedx.engine import Engine
+from embedx.graph import Array
 from embedx.kernels import storage
-from tests.tiny import bert, deployment
+from embedx.pooling import apply_modules
+from tests.tiny import HIDDEN, bert, deployment
 
 WORDS = "the a cat dog sat on mat and ran far away from red blue big".split()
 SEQUENCES = st.lists(st.sampled_from(WORDS), min_size=1, max_size=20)
@@ -110,6 +113,23 @@ def test_in_exact_precision_not_a_bit_depends_on_them(
     alone = np.array([exact[0].encode(text) for text in texts])
     for model in exact:
         np.testing.assert_array_equal(model.encode(texts, batch_size=batch_size), alone)
+
+
+@given(TEXTS)
+def test_nor_does_it_behind_the_graph(exact: list[Embedder], texts: list[str]) -> None:
+    generator = np.random.default_rng(0)
+    weight, norm = generator.normal(size=(24, HIDDEN)), generator.normal(size=(2, 24))
+    modules: list[Module] = [
+        Pooling(("mean", "weightedmean")),
+        Dense(np.hstack([weight, weight]).astype(np.float32), None, "GELU"),
+        LayerNorm(*norm.astype(np.float32)),
+        Normalize(),
+    ]
+    tokens: list[Array] = exact[0].encode(texts, output_value="token_embeddings")
+    for length in {len(t) for t in tokens}:
+        hidden = np.array([t for t in tokens if len(t) == length])
+        alone = [apply_modules(hidden[i : i + 1], modules)[0] for i in range(len(hidden))]
+        np.testing.assert_array_equal(apply_modules(hidden, modules), alone)
 
 
 @given(SEQUENCES, st.integers(0, 7))
