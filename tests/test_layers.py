@@ -195,6 +195,11 @@ def normal_tokens(h: Head) -> str:
     return h.over("ReduceMean", h.op("Div", H, length), 1)
 
 
+def masked_and_centred(h: Head) -> str:
+    masked = h.op("Mul", H, h.mask())
+    return h.over("ReduceSum", h.op("Sub", masked, h.over("ReduceMean", masked, -1, keepdims=1)), 1)
+
+
 POOLINGS: list[Callable[[Head], str]] = [
     masked_mean,
     masked_sum_over_root,
@@ -207,6 +212,7 @@ POOLINGS: list[Callable[[Head], str]] = [
     pooled_as_an_image,
     halves,
     normal_tokens,
+    masked_and_centred,
     lambda h: h.over("ReduceMean", H, 1),
     lambda h: h.over("Squeeze", h.over("ReduceMean", H, -2, keepdims=1), 1),
     lambda h: h.over("ReduceMax", H, 1),

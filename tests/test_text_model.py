@@ -242,6 +242,16 @@ def test_a_tokenizer_may_be_elsewhere(tmp_path: Path) -> None:
         TextModel(tmp_path / "cut" / "cut.onnx", "auto", tokenizer=tmp_path / "nowhere")
 
 
+def test_case_is_lowered_where_the_folder_says_so(tmp_path: Path) -> None:
+    place = looked_up(tmp_path, IDS)
+    settings = json.loads((place / "tokenizer.json").read_text())
+    settings["normalizer"] = None
+    (place / "tokenizer.json").write_text(json.dumps(settings))
+    for lower, expected in ((False, 1), (True, CAT)):
+        (place / "sentence_bert_config.json").write_text(json.dumps({"do_lower_case": lower}))
+        assert TextModel(place, None).tokenizer.encode(["CAT"], 9)[0].ids == [2, expected, 3]
+
+
 def test_static_embeddings_run_without_special_tokens(tmp_path: Path) -> None:
     place = looked_up(tmp_path, IDS)
     kind = "sentence_transformers.models.StaticEmbedding"

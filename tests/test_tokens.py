@@ -258,6 +258,15 @@ def test_the_config_wins_over_tokenizer_json(
     assert (tokens.ids == [CLS, CAT, SEP]) == lowers
 
 
+def test_accents_follow_the_case_where_the_config_leaves_them_open(tmp_path: Path) -> None:
+    settings = json.loads(tokenizer_json())
+    settings["normalizer"]["strip_accents"] = False
+    folder = deployment(tmp_path)
+    (folder / "tokenizer.json").write_text(json.dumps(settings))
+    assert tokens_of(folder, "cát") == ["[CLS]", "[UNK]", "[SEP]"]
+    assert tokens_of(folder, "cát", {"strip_accents": None}) == ["[CLS]", "cat", "[SEP]"]
+
+
 def test_lowering_leaves_special_tokens_alone(tmp_path: Path) -> None:
     """And places are those in the text as it was given, whose İ becomes two characters."""
     settings = json.loads(tokenizer_json())
