@@ -541,8 +541,8 @@ def _dense(folder: Path) -> Dense:
     package, _, activation = name.rpartition(".")
     if package.partition(".")[0] != "torch" or activation not in ACTIVATIONS:
         raise DeploymentError(
-            f"{path}: 'activation_function' is {name!r}, which is none of torch.nn's "
-            f"{', '.join(ACTIVATIONS)}"
+            f"{path}: 'activation_function' is {name!r}, which is none of torch.nn's classes "
+            f"(by their full names) {', '.join(ACTIVATIONS)}"
         )
     tensors = _tensors(folder, "linear.weight", optional=("linear.bias", "residual.weight"))
     weight, bias = tensors["linear.weight"], tensors.get("linear.bias")

@@ -167,7 +167,7 @@ _ROBERTA_TOKENS = {
 _MPNET_TOKENS = {**_ROBERTA_TOKENS, "unk_token": "[UNK]"}
 _WRITE_ONE = (
     "write a tokenizer.json with AutoTokenizer.from_pretrained(folder).save_pretrained(folder) of "
-    "transformers"
+    "transformers, or name a tokenizer elsewhere (tokenizer=, --tokenizer)"
 )
 _GPT2_TOKENS = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
 

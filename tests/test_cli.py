@@ -269,6 +269,20 @@ def test_inspect_shows_the_plan_and_how_matrices_are_stored(run: Any, tmp_path: 
     assert "product     w: 200x100, " in out
 
 
+def test_what_truncate_has_written_can_be_embedded(run: Any, folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cut.onnx"
+    assert run("truncate", folder, "--layer", "0", "-o", path)[0] == 0
+    code, _, err = run("embed", "-m", path, "the cat")
+    assert (code, "--tokenizer" in err) == (3, True)
+    first = Pipeline.create(
+        model_path=folder, emb_extraction_layer=0, extraction_strategy="mean", sequence_length=16
+    )
+    for options in ([], ["--extraction-strategy", "mean"]):
+        code, out, _ = run("embed", "-m", path, "--tokenizer", folder, "the cat", *options)
+        assert code == 0
+        np.testing.assert_allclose(json.loads(out), first("the cat").embeddings, rtol=1e-6)
+
+
 @pytest.mark.parametrize("external", [False, True])
 def test_truncate_writes_a_valid_smaller_model(
     run: Any, folder: Path, tmp_path: Path, external: bool
