@@ -39,6 +39,7 @@ def indices_in(indices: Array, size: int) -> Array:
     >>> indices_in(np.array([0, -1]), 4)
     array([0, 3])
     """
+    integers(indices)
     outside = (indices < -size) | (indices >= size)
     if outside.any():
         place = tuple(int(i) for i in np.argwhere(outside)[0])
@@ -64,6 +65,19 @@ def same_type(*arrays: Array) -> None:
     reserve_broadcast(*arrays)
 
 
+def numbers(*arrays: Array) -> None:
+    """Raise TypeError for an array of bools or strings."""
+    for array in arrays:
+        if array.dtype.kind in "bOUT":
+            raise TypeError(f"expected numbers, got {array.dtype}")
+
+
+def same_numbers(*arrays: Array) -> None:
+    """``same_type`` for what is computed with: TypeError for bools and strings, too."""
+    numbers(*arrays[:1])
+    same_type(*arrays)
+
+
 def per_channel(values: Array, x: Array) -> Array:
     """One number a channel, so that it broadcasts to ``x``, whose axis 1 has the channels.
 
@@ -78,8 +92,16 @@ def per_channel(values: Array, x: Array) -> Array:
     return values.reshape(-1, *[1] * (x.ndim - 2))
 
 
+def integers(*arrays: Array) -> None:
+    """Raise TypeError unless all arrays hold integers: places and counts are not rounded."""
+    for array in arrays:
+        if array.dtype.kind not in "iu":
+            raise TypeError(f"expected integers, got {array.dtype}")
+
+
 def scalar_int(value: Array) -> int:
     """The integer in a tensor of one element. Raises ValueError if there are none or several."""
+    integers(np.asarray(value))
     if np.size(value) != 1:
         raise ValueError(f"expected one integer, got a tensor of shape {np.shape(value)}")
     return int(np.asarray(value).reshape(()))
@@ -87,6 +109,7 @@ def scalar_int(value: Array) -> int:
 
 def int_list(value: Array) -> list[int]:
     """The integers of a 1-D (or one-element) tensor. Raises ValueError for other ranks."""
+    integers(np.asarray(value))
     if np.ndim(value) > 1:
         raise ValueError(f"expected a list of integers, got a tensor of shape {np.shape(value)}")
     return [int(n) for n in np.asarray(value).reshape(-1)]

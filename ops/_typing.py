@@ -118,6 +118,15 @@ def zero_of(dtype: np.dtype[Any]) -> Array:
     return np.array("", object) if dtype == object else np.zeros((), dtype)
 
 
+def is_float8(dtype: np.dtype[Any]) -> bool:
+    """True for the floats of 8 bits.
+
+    >>> is_float8(dtype_of(17)), is_float8(dtype_of(2))
+    (True, False)
+    """
+    return dtype.itemsize == 1 and is_floating(dtype)
+
+
 def is_floating(dtype: np.dtype[Any]) -> bool:
     """True for NumPy's floats and for ml_dtypes' (bfloat16, float8, float6, float4).
 

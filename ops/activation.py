@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ._checks import same_type
+from ._checks import same_numbers
 from ._registry import op
 from ._typing import Array
 
@@ -103,7 +103,7 @@ def swiglu(a: Array, b: Array, /, *, alpha: float = 1.0) -> Array:
 
     Spec: SwiGLU-28; Shazeer 2020.
     """
-    same_type(a, b)
+    same_numbers(a, b)
     return np.asarray(swish(a, alpha=alpha) * b)
 
 
@@ -206,7 +206,7 @@ def prelu(x: Array, slope: Array, /) -> Array:
 
     Spec: PRelu-16; He et al. 2015.
     """
-    same_type(x, slope)
+    same_numbers(x, slope)
     return np.asarray(np.where(x < 0, np.broadcast_to(slope, x.shape) * x, x))
 
 

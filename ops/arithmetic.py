@@ -7,7 +7,7 @@ import functools
 import numpy as np
 
 from ._budget import reserve_broadcast
-from ._checks import same_type
+from ._checks import numbers, same_numbers
 from ._registry import op
 from ._typing import Array, code_of
 from .casting import cast
@@ -24,7 +24,7 @@ def add(a: Array, b: Array, /) -> Array:
 
     Spec: Add-14.
     """
-    same_type(a, b)
+    same_numbers(a, b)
     return np.asarray(a + b)
 
 
@@ -39,7 +39,7 @@ def sub(a: Array, b: Array, /) -> Array:
 
     Spec: Sub-14.
     """
-    same_type(a, b)
+    same_numbers(a, b)
     return np.asarray(a - b)
 
 
@@ -54,7 +54,7 @@ def mul(a: Array, b: Array, /) -> Array:
 
     Spec: Mul-14.
     """
-    same_type(a, b)
+    same_numbers(a, b)
     return np.asarray(a * b)
 
 
@@ -70,7 +70,7 @@ def div(a: Array, b: Array, /) -> Array:
 
     Spec: Div-14.
     """
-    same_type(a, b)
+    same_numbers(a, b)
     if a.dtype.kind not in "iu":
         return np.asarray(a / b)
     _refuse_zero(b)
@@ -89,7 +89,7 @@ def mod(a: Array, b: Array, /, *, fmod: int = 0) -> Array:
 
     Spec: Mod-28.
     """
-    same_type(a, b)
+    same_numbers(a, b)
     if a.dtype.kind in "iu":
         _refuse_zero(b)
     return np.asarray(np.fmod(a, b) if fmod else np.mod(a, b))
@@ -108,6 +108,7 @@ def pow_(x: Array, y: Array, /) -> Array:
 
     Spec: Pow-15.
     """
+    numbers(x, y)
     reserve_broadcast(x, y)
     if x.dtype.kind in "iu" and y.dtype.kind in "iu":
         return _integer_power(x, y)
@@ -205,7 +206,7 @@ def max_(*data_0: Array) -> Array:
 
     Spec: Max-13.
     """
-    same_type(*data_0)
+    same_numbers(*data_0)
     return np.asarray(functools.reduce(np.maximum, data_0))
 
 
@@ -220,7 +221,7 @@ def min_(*data_0: Array) -> Array:
 
     Spec: Min-13.
     """
-    same_type(*data_0)
+    same_numbers(*data_0)
     return np.asarray(functools.reduce(np.minimum, data_0))
 
 
@@ -235,7 +236,7 @@ def sum_(*data_0: Array) -> Array:
 
     Spec: Sum-13.
     """
-    same_type(*data_0)
+    same_numbers(*data_0)
     return np.asarray(functools.reduce(np.add, data_0))
 
 

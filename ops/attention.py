@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._budget import reserve
+from ._checks import integers
 from ._registry import op
 from ._typing import Array, dtype_of
 
@@ -221,6 +222,7 @@ def rows_at(cache: Array, positions: Array) -> Array:
     >>> rows_at(np.array([[5.0], [7.0]]), np.array([1]))
     array([[7.]])
     """
+    integers(positions)
     outside = positions[(positions < 0) | (positions >= len(cache))]
     if outside.size:
         raise IndexError(f"position {outside[0]} is outside a cache of {len(cache)}")

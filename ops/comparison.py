@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ._budget import reserve_broadcast
-from ._checks import one_type, same_type
+from ._checks import one_type, same_numbers, same_type
 from ._registry import op
 from ._typing import Array
 
@@ -32,7 +32,7 @@ def greater(a: Array, b: Array, /) -> Array:
 
     Spec: Greater-13.
     """
-    same_type(a, b)
+    same_numbers(a, b)
     return np.asarray(a > b)
 
 
@@ -45,7 +45,7 @@ def greater_or_equal(a: Array, b: Array, /) -> Array:
 
     Spec: GreaterOrEqual-16.
     """
-    same_type(a, b)
+    same_numbers(a, b)
     return np.asarray(a >= b)
 
 
@@ -58,7 +58,7 @@ def less(a: Array, b: Array, /) -> Array:
 
     Spec: Less-13.
     """
-    same_type(a, b)
+    same_numbers(a, b)
     return np.asarray(a < b)
 
 
@@ -71,7 +71,7 @@ def less_or_equal(a: Array, b: Array, /) -> Array:
 
     Spec: LessOrEqual-16.
     """
-    same_type(a, b)
+    same_numbers(a, b)
     return np.asarray(a <= b)
 
 

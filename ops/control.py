@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ._budget import turn
-from ._checks import axis_in
+from ._checks import axis_in, scalar_int
 from ._registry import op
 from ._typing import Array, Body, Value
 
@@ -43,7 +43,7 @@ def loop(
 
     Spec: Loop-25.
     """
-    trips = None if m is None else int(m.reshape(()))
+    trips = None if m is None else scalar_int(m)
     going = cond is None or _truth(cond)
     ranks = [_declared_rank(body, place) for place in range(2)]
     carried, scanned, i = v_initial, list[tuple[Array, ...]](), 0

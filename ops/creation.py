@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ._budget import reserve
-from ._checks import axis_in, int_list, same_type, scalar_int
+from ._checks import axis_in, int_list, same_numbers, scalar_int
 from ._registry import op
 from ._typing import Array, dtype_of, zero_of
 from .casting import cast
@@ -77,7 +77,7 @@ def range_(start: Array, limit: Array, delta: Array, /, *, stash_type: int = 1) 
 
     Spec: Range-27.
     """
-    same_type(start, limit, delta)
+    same_numbers(start, limit, delta)
     exact = int if start.dtype.kind in "iu" else float
     first, end, step = (exact(x.reshape(())) for x in (start, limit, delta))
     if step == 0:
@@ -120,7 +120,7 @@ def one_hot(indices: Array, depth: Array, values: Array, /, *, axis: int = -1) -
 
     Spec: OneHot-28.
     """
-    count, place = scalar_int(depth), axis_in(axis, indices.ndim + 1)
+    count, place = scalar_int(cast(depth, to=7)), axis_in(axis, indices.ndim + 1)
     reserve((*indices.shape, count), values.dtype)
     whole = np.expand_dims(cast(indices, to=7), place)
     counted = np.where(whole < 0, whole + count, whole)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._checks import same_type
+from ._checks import same_numbers
 from ._registry import op
 from ._typing import Array
 
@@ -242,7 +242,7 @@ def clip(input: Array, min: Array | None = None, max: Array | None = None, /) ->
     """
     for bound in (min, max):
         if bound is not None:
-            same_type(input, bound)
+            same_numbers(input, bound)
             if bound.ndim > 1 or bound.size != 1:
                 raise ValueError(f"a bound is a scalar, not a tensor of shape {bound.shape}")
     low = input if min is None else np.maximum(input, min.reshape(()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ._budget import reserve
-from ._checks import axis_in, indices_in, one_type, same_type
+from ._checks import axis_in, indices_in, integers, one_type, same_type
 from ._registry import op
 from ._typing import Array
 
@@ -24,6 +24,7 @@ def gather(data: Array, indices: Array, /, *, axis: int = 0) -> Array:
     Spec: Gather-13.
     """
     axis = axis_in(axis, data.ndim)
+    integers(indices)
     reserve((*data.shape[:axis], *indices.shape, *data.shape[axis + 1 :]), data.dtype)
     try:
         if not data.flags.aligned:  # as in a file; take() would copy the whole of it first
@@ -232,4 +233,6 @@ def compress(input: Array, condition: Array, /, *, axis: int | None = None) -> A
 
     Spec: Compress-28.
     """
+    if condition.dtype != bool:
+        raise TypeError(f"a condition is bool, not {condition.dtype}")
     return np.asarray(np.compress(condition, input, axis=axis))

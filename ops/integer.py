@@ -12,7 +12,7 @@ import numpy as np
 
 from ._checks import one_type, per_channel
 from ._registry import op
-from ._typing import Array, is_floating
+from ._typing import Array, is_float8, is_floating
 from .casting import to_saturated
 from .conv import convolve
 from .matmul import check_product
@@ -38,8 +38,16 @@ def matmul_integer(
 
     Spec: MatMulInteger-10.
     """
+    eight_bits(a, b)
     product = exact_matmul(centred(a, a_zero_point, -2), centred(b, b_zero_point, -1))
     return to_int32(product)
+
+
+def eight_bits(*arrays: Array) -> None:
+    """Raise TypeError unless all arrays are int8 or uint8."""
+    for array in arrays:
+        if array.dtype not in (np.int8, np.uint8):
+            raise TypeError(f"expected int8 or uint8, got {array.dtype}")
 
 
 def centred(x: Array, zero_point: Array | None, axis: int) -> Array:
@@ -123,6 +131,7 @@ def qlinear_matmul(
 
     Spec: QLinearMatMul-21.
     """
+    eight_bits(*(x for x in (a, b, y_zero_point) if not is_float8(x.dtype)))
     check_scales(a_scale, b_scale, divisor=y_scale)
     product = exact_matmul(centred(a, a_zero_point, -2), centred(b, b_zero_point, -1))
     if not is_floating(a.dtype):
@@ -169,6 +178,7 @@ def conv_integer(
 
     Spec: ConvInteger-10.
     """
+    eight_bits(x, w)
     image = centred(x, x_zero_point, -1)
     filters = w.astype(np.float64)
     if w_zero_point is not None:
@@ -227,6 +237,7 @@ def qlinear_conv(
 
     Spec: QLinearConv-10.
     """
+    eight_bits(y_zero_point)
     check_scales(x_scale, w_scale, divisor=y_scale)
     total = conv_integer(
         x, w, x_zero_point, w_zero_point, auto_pad=auto_pad, dilations=dilations, group=group,

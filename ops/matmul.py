@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ._budget import reserve
-from ._checks import same_type
+from ._checks import same_numbers, same_type
 from ._registry import op
 from ._typing import Array
 
@@ -30,8 +30,8 @@ def matmul(a: Array, b: Array, /) -> Array:
 
 def check_product(a: Array, b: Array) -> None:
     """Raise unless ``a @ b`` is defined, has one dtype, and fits the run's budget."""
-    if a.dtype != b.dtype:
-        same_type(a, b.reshape(-1)[:1])
+    if a.dtype != b.dtype or a.dtype.kind in "bO":
+        same_numbers(a, b.reshape(-1)[:1])
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError(f"a matrix product needs matrices, got shapes {a.shape} and {b.shape}")
     stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
@@ -85,7 +85,7 @@ def einsum(*inputs: Array, equation: str) -> Array:
 
     Spec: Einsum-28.
     """
-    same_type(*(i.reshape(-1)[:1] for i in inputs))
+    same_numbers(*(i.reshape(-1)[:1] for i in inputs))
     letters = equation.replace(" ", "")
     reserve(_einsum_shape(letters, [i.shape for i in inputs]), inputs[0].dtype)
     return np.asarray(np.einsum(letters, *inputs, optimize="greedy"))

@@ -36,7 +36,8 @@ def quantize_linear(
     and float8e8m0, in which there are no quotients: float32). The result has the type of
     ``y_zero_point``, or ``output_dtype``, or uint8; NaN becomes 0. float8 takes no integer step:
     beyond its range lies its largest number, or with ``saturate=0`` NaN or inf. Raises ValueError
-    for a scale that is 0, NaN or infinite, or of the wrong shape.
+    for a scale that is 0, NaN or infinite, or of the wrong shape, TypeError for a result that is
+    neither float8, float4 nor an integer of 16 bits at most.
 
     >>> quantize_linear(np.float32([1.25, 999.0]), np.float32(0.5), np.uint8(1))
     array([  3, 255], dtype=uint8)
@@ -44,6 +45,7 @@ def quantize_linear(
     Spec: QuantizeLinear-28.
     """
     dtype = _output_type(y_zero_point, output_dtype)
+    _check_quantized(dtype, 2)
     scale = _scales(y_scale, x.shape, axis, block_size)
     check_scales(divisor=scale)
     zero = np.zeros((), dtype) if y_zero_point is None else y_zero_point
@@ -56,6 +58,12 @@ def quantize_linear(
         shifted = quotient.astype(np.float32) + offset.astype(np.float32)
         return to_saturated(shifted, dtype) if saturate else shifted.astype(dtype)
     return to_range(np.rint(quotient), offset, dtype)
+
+
+def _check_quantized(dtype: np.dtype[Any], most_bytes: int) -> None:
+    whole = dtype.kind in "iuV" and not is_floating(dtype) and dtype != np.uint32
+    if dtype.itemsize > (most_bytes if whole else 1) or dtype == bool:
+        raise TypeError(f"{dtype} is no type of quantized numbers")
 
 
 def check_scales(*factors: Array, divisor: Array) -> None:
@@ -131,13 +139,15 @@ def dequantize_linear(
     """``(X - x_zero_point) * x_scale``, in the type of the scale or in ``output_dtype``.
 
     The difference is exact; the product is computed in float32 and rounded once. Raises ValueError
-    for a scale of the wrong shape, TypeError if the zero point is not of the type of X.
+    for a scale of the wrong shape, TypeError if the zero point is not of the type of X, and for an
+    X that is neither float8, float4 nor an integer of 32 bits at most.
 
     >>> dequantize_linear(np.uint8([3, 255]), np.float32(0.5), np.uint8(1))
     array([  1., 127.], dtype=float32)
 
     Spec: DequantizeLinear-28.
     """
+    _check_quantized(x.dtype, 4)
     if x_zero_point is not None and x_zero_point.dtype != x.dtype:
         raise TypeError(f"x is {x.dtype}, x_zero_point is {x_zero_point.dtype}")
     dtype = dtype_of(output_dtype) if output_dtype else x_scale.dtype
@@ -163,7 +173,7 @@ def dynamic_quantize_linear(x: Array, /) -> DynamicQuantizeLinear:
     """``X`` as uint8, with the scale and zero point that its range (and 0) asks for.
 
     All arithmetic is in the type of X, float32, so that each machine gets the same integers. A
-    tensor of zeros, or without elements, has the scale 1.
+    tensor of zeros, or without elements, has the scale 1. Raises TypeError for integers.
 
     >>> y, scale, zero_point = dynamic_quantize_linear(np.float32([-1.0, 0.0, 1.55]))
     >>> y, float(scale).__round__(6), zero_point
@@ -171,6 +181,8 @@ def dynamic_quantize_linear(x: Array, /) -> DynamicQuantizeLinear:
 
     Spec: DynamicQuantizeLinear-11.
     """
+    if not is_floating(x.dtype):
+        raise TypeError(f"expected floats, got {x.dtype}")
     low, high = x.min(initial=0), x.max(initial=0)
     scale = np.asarray((high - low) / x.dtype.type(255))
     if scale == 0:

@@ -240,7 +240,9 @@ def tile_1(input: Array, tiles: Array, axis: Array, /) -> Array:
     Spec: Tile-1.
     """
     repeats = np.ones(input.ndim, np.int64)
-    repeats[axis_in(scalar_int(axis), input.ndim)] = scalar_int(tiles)
+    # Both have the type of the input: then they were floats.
+    count, along = (scalar_int(value.astype(np.int64)) for value in (tiles, axis))
+    repeats[axis_in(along, input.ndim)] = count
     return tile(input, repeats)
 
 

@@ -160,6 +160,8 @@ def tf_idf_vectorizer(
     """
     if mode not in ("TF", "IDF", "TFIDF"):
         raise ValueError(f"mode is TF, IDF or TFIDF, not {mode!r}")
+    if x.dtype.kind not in "iuOUT":
+        raise TypeError(f"expected integers or strings, got {x.dtype}")
     if bool(pool_int64s) == bool(pool_strings) or x.ndim not in (1, 2):
         raise ValueError(f"one pool is needed, and X of rank 1 or 2; its shape is {x.shape}")
     grams = _grams(pool_int64s or pool_strings or (), ngram_counts)

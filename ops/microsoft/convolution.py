@@ -108,6 +108,7 @@ def qlinear_average_pool(
 
     Spec: com.microsoft.QLinearAveragePool-1.
     """
+    integer.eight_bits(x)
     check_scales(x_scale, divisor=y_scale)
     image = dequantize_linear(x, x_scale, x_zero_point)
     y = pool.average_pool(
@@ -139,6 +140,7 @@ def qlinear_global_average_pool(
 
     Spec: com.microsoft.QLinearGlobalAveragePool-1.
     """
+    integer.eight_bits(x)
     check_scales(x_scale, divisor=y_scale)
     axes = tuple(range(1, x.ndim - 1) if channels_last else range(2, x.ndim))
     wide = x.astype(np.int32) - x_zero_point.astype(np.int32)

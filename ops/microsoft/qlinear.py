@@ -2,7 +2,8 @@
 
 Missing zero points are 0. Unless a docstring says otherwise, the result is that of the float
 operator on the dequantized input, quantized with the output's scale and zero point. A scale that is
-NaN or infinite is refused (ValueError), and so is an output's scale of 0.
+NaN or infinite is refused (ValueError), and so is an output's scale of 0; and so are tensors of
+other types than int8 and uint8 (TypeError).
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from .. import activation, reduction, softmax
+from .._checks import one_type
 from .._registry import op
 from .._typing import Array
-from ..integer import aligned, matmul_integer, requantized
+from ..integer import aligned, eight_bits, matmul_integer, requantized
 from ..quantization import check_scales, dequantize_linear, quantize_linear, to_range
 
 
@@ -65,6 +67,7 @@ def qgemm(
     a, b = (a.T if transA else a), (b.T if transB else b)
     total = matmul_integer(a, b, a_zero_point, b_zero_point)
     if c is not None:
+        one_type(total, c)
         total = total + c
     scale = np.float32(alpha) * a_scale * aligned(b_scale, b, -1)
     if y_scale is None or y_zero_point is None:
@@ -96,6 +99,7 @@ def qlinear_add(
 
     Spec: com.microsoft.QLinearAdd-1.
     """
+    eight_bits(a, b)
     check_scales(a_scale, b_scale, divisor=c_scale)
     ra, rb = np.asarray(a_scale / c_scale), np.asarray(b_scale / c_scale)
     za, zb, zc = (
@@ -132,6 +136,7 @@ def qlinear_mul(
 
     Spec: com.microsoft.QLinearMul-1.
     """
+    eight_bits(a, b)
     check_scales(a_scale, b_scale, divisor=c_scale)
     x = a.astype(np.int32) - _zero(a_zero_point, a).astype(np.int32)
     y = b.astype(np.int32) - _zero(b_zero_point, b).astype(np.int32)
@@ -155,6 +160,7 @@ def qlinear_sigmoid(
 
     Spec: com.microsoft.QLinearSigmoid-1.
     """
+    eight_bits(x)
     check_scales(x_scale, divisor=y_scale)
     y = activation.sigmoid(dequantize_linear(x, x_scale, x_zero_point))
     return quantize_linear(y, y_scale, _zero(y_zero_point, x))
@@ -178,6 +184,7 @@ def qlinear_leaky_relu(
 
     Spec: com.microsoft.QLinearLeakyRelu-1.
     """
+    eight_bits(x)
     check_scales(x_scale, divisor=y_scale)
     y = activation.leaky_relu(dequantize_linear(x, x_scale, x_zero_point), alpha=alpha)
     return quantize_linear(y, y_scale, _zero(y_zero_point, x))
@@ -203,6 +210,7 @@ def qlinear_softmax(
 
     Spec: com.microsoft.QLinearSoftmax-1.
     """
+    eight_bits(x)
     check_scales(x_scale, divisor=y_scale)
     function = softmax.softmax if opset >= 13 else softmax.softmax_1
     y = function(dequantize_linear(x, x_scale, x_zero_point), axis=axis)
@@ -219,6 +227,7 @@ def qlinear_concat(y_scale: Array, y_zero_point: Array, /, *inputs: Array, axis:
 
     Spec: com.microsoft.QLinearConcat-1.
     """
+    eight_bits(*inputs[::3])
     check_scales(*inputs[1::3], divisor=y_scale)
     parts = [
         quantize_linear(dequantize_linear(*inputs[i : i + 3]), y_scale, y_zero_point)
@@ -247,6 +256,7 @@ def qlinear_reduce_mean(
 
     Spec: com.microsoft.QLinearReduceMean-1.
     """
+    eight_bits(data)
     check_scales(data_scale, divisor=reduced_scale)
     x = dequantize_linear(data, data_scale, data_zero_point)
     mean = reduction.reduce_mean(x, np.array(axes), keepdims=keepdims)
@@ -275,6 +285,7 @@ def qlinear_where(
 
     Spec: com.microsoft.QLinearWhere-1.
     """
+    eight_bits(x, y)
     check_scales(x_scale, y_scale, divisor=z_scale)
     left = quantize_linear(dequantize_linear(x, x_scale, x_zero_point), z_scale, z_zero_point)
     right = quantize_linear(dequantize_linear(y, y_scale, y_zero_point), z_scale, z_zero_point)

@@ -107,6 +107,9 @@ def matmul_integer16(a: Array, b: Array, /) -> Array:
 
     Spec: com.microsoft.MatMulInteger16-1.
     """
+    for x in (a, b):
+        if x.dtype not in (np.int16, np.uint16):
+            raise TypeError(f"expected int16 or uint16, got {x.dtype}")
     total = exact_matmul(a.astype(np.float64), b.astype(np.float64))
     both_unsigned = a.dtype.kind == b.dtype.kind == "u"
     return to_int32(total).view(np.uint32) if both_unsigned else to_int32(total)

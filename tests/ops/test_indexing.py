@@ -399,6 +399,30 @@ def test_compress_keeps_what_is_true(x_axis: tuple[Array, int], data: st.DataObj
     assert_equal(compress(x, flat), np.array(kept, object).astype(x.dtype))
 
 
+@pytest.mark.parametrize("dtype", [bool, np.float32])
+def test_indices_are_integers(dtype: Any) -> None:
+    x, indices = np.arange(6.0).reshape(2, 3), np.zeros((2, 3), dtype)
+    calls: list[Callable[[], Array]] = [
+        lambda: gather(x, indices),
+        lambda: gather_elements(x, indices),
+        lambda: gather_nd(x, indices[:, :1]),
+        lambda: scatter(x, indices, x),
+        lambda: scatter_elements(x, indices, x),
+        lambda: scatter_nd(x, indices[:, :1], x),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match="expected integers"):
+            call()
+    unaligned = np.frombuffer(b"\0" + x.tobytes(), np.uint8)[1:].view(np.float64)
+    with pytest.raises(TypeError, match="expected integers"):
+        gather(unaligned, np.ones(6, bool))
+
+
+def test_conditions_are_bools() -> None:
+    with pytest.raises(TypeError, match="a condition is bool, not int64"):
+        compress(np.arange(2), np.array([0, 1]))
+
+
 def test_compress_refuses() -> None:
     with pytest.raises(IndexError):
         compress(np.arange(2), np.array([False, False, True]))

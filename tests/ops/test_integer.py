@@ -149,6 +149,22 @@ def test_zero_points_of_another_type_are_refused() -> None:
                      None, np.array(1, np.int8))  # fmt: skip
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.int16, np.int32, bool, object])
+def test_factors_have_8_bits(dtype: Any) -> None:
+    good, bad = np.ones((1, 1, 1), np.uint8), np.ones((1, 1, 1)).astype(dtype)
+    zero = np.array(0, np.uint8)
+    for a, b in ((good, bad), (bad, good)):
+        for op in (matmul_integer, conv_integer):
+            with pytest.raises(TypeError, match="expected int8 or uint8"):
+                op(a, b)
+        for quantized in (qlinear_matmul, qlinear_conv):
+            with pytest.raises(TypeError, match=r"expected int8 or uint8|must have one type"):
+                quantized(a, ONE, zero, b, ONE, zero, ONE, zero)
+    for quantized in (qlinear_matmul, qlinear_conv):
+        with pytest.raises(TypeError, match="expected int8 or uint8"):
+            quantized(good, ONE, zero, good, ONE, zero, ONE, bad.reshape(()))
+
+
 # -- QLinearMatMul --------------------------------------------------------------------------------
 
 

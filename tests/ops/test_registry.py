@@ -33,8 +33,10 @@ from embedx.ops._checks import (
     axis_in,
     indices_in,
     int_list,
+    integers,
     one_type,
     per_channel,
+    same_numbers,
     same_type,
     scalar_int,
 )
@@ -323,11 +325,11 @@ def test_indices_count_from_either_end(indices: Array, size: int) -> None:
             indices_in(indices, size)
 
 
-@pytest.mark.parametrize("check", [one_type, same_type])
+@pytest.mark.parametrize("check", [one_type, same_type, same_numbers])
 def test_types_are_compared_and_not_promoted(check: Callable[..., None]) -> None:
     check(np.ones(1), np.ones(1))
     check(np.ones(1))
-    for a, b in (("int32", "int64"), ("float32", "float64"), ("uint8", "int8"), ("bool", "int8")):
+    for a, b in (("int32", "int64"), ("float32", "float64"), ("uint8", "int8"), ("int8", "bool")):
         with pytest.raises(TypeError, match=f"they have {a}, {b}; insert a Cast"):
             check(np.zeros(1, a), np.zeros(1, b))
 
@@ -335,14 +337,38 @@ def test_types_are_compared_and_not_promoted(check: Callable[..., None]) -> None
 def test_integers_in_tensors() -> None:
     for value in (np.array(3), np.array([3]), np.array([[3]], np.int32)):
         assert scalar_int(value) == 3
-    for value in (np.array([1, 2]), np.zeros(0)):
+    for value in (np.array([1, 2]), np.zeros(0, np.int64)):
         with pytest.raises(ValueError, match="expected one integer"):
             scalar_int(value)
     assert int_list(np.array(3)) == [3]
     assert int_list(np.array([3, -1], np.int32)) == [3, -1]
-    assert int_list(np.zeros(0)) == []
+    assert int_list(np.zeros(0, np.int64)) == []
     with pytest.raises(ValueError, match="expected a list of integers"):
-        int_list(np.zeros((1, 1)))
+        int_list(np.zeros((1, 1), np.int64))
+
+
+@pytest.mark.parametrize("value", [np.array([1.0]), np.array([True]), np.array(["1"], object)])
+def test_places_and_counts_are_integers(value: Array) -> None:
+    for function in (scalar_int, int_list, integers, lambda v: indices_in(v, 3)):
+        with pytest.raises(TypeError, match=f"expected integers, got {value.dtype}"):
+            function(value)
+
+
+@pytest.mark.parametrize("value", [np.array([True]), np.array(["a"], object)])
+@pytest.mark.parametrize(
+    "op",
+    [
+        *(ops.add, ops.sub, ops.mul, ops.div, ops.mod, ops.pow_, ops.max_, ops.min_, ops.sum_),
+        *(ops.mean, ops.less, ops.less_or_equal, ops.greater, ops.greater_or_equal, ops.prelu),
+        *(ops.clip, ops.matmul, ops.swiglu),
+        lambda a, b: ops.range_(a, b, b),
+        lambda a, b: ops.einsum(a, b, equation="i,i"),
+        lambda a, b: ops.gemm(a[None], b[None], transB=1),
+    ],
+)
+def test_nothing_but_numbers_is_computed_with(op: Callable[..., Any], value: Array) -> None:
+    with pytest.raises(TypeError, match="expected numbers"):
+        op(value, value)
 
 
 def test_one_number_a_channel() -> None:

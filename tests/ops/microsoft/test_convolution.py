@@ -107,6 +107,14 @@ def test_global_average_pool(dtype: DType, last: bool, data: st.DataObject) -> N
     assert_equal(found, expected)
 
 
+def test_pools_take_8_bits() -> None:
+    x, one, zero = f32([[[1, 2]]]), f32(1), u8(0)
+    with pytest.raises(TypeError, match="expected int8 or uint8"):
+        qlinear_average_pool(x, one, zero, one, zero, kernel_shape=(2,))
+    with pytest.raises(TypeError, match="expected int8 or uint8"):
+        qlinear_global_average_pool(x, one, zero, one, zero)
+
+
 @pytest.mark.parametrize(("x_scale", "y_scale"), [(math.nan, 1), (math.inf, 1), (1, 0)])
 def test_pools_refuse_what_no_scale_is(x_scale: float, y_scale: float) -> None:
     x, zero = u8([[[1, 2]]]), u8(0)

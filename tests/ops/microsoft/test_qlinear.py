@@ -229,3 +229,24 @@ def test_scales_are_finite_and_do_not_divide_by_zero(
     fine, bad = (f32(0.5), u8(0)), (f32(scale), u8(0))
     with pytest.raises(ValueError, match=r"scale .*must"):
         op(*((bad, fine) if which == "input" else (fine, bad)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int16, np.int32])
+def test_tensors_have_8_bits(dtype: Any) -> None:
+    bad, one, zero = np.ones(1, dtype), f32(1), None
+    calls: list[Callable[[], Array]] = [
+        lambda: qgemm(bad[None], one, u8(0), u8([[1]]), one, u8(0)),
+        lambda: qlinear_add(bad, one, zero, u8([1]), one, zero, one),
+        lambda: qlinear_mul(u8([1]), one, zero, bad, one, zero, one),
+        lambda: qlinear_sigmoid(bad, one, zero, one),
+        lambda: qlinear_leaky_relu(bad, one, zero, one),
+        lambda: qlinear_softmax(bad, one, zero, one, u8(0), opset=13),
+        lambda: qlinear_concat(one, u8(0), bad, one, u8(0), axis=0),
+        lambda: qlinear_reduce_mean(bad, one, zero, one, axes=(0,), keepdims=1),
+        lambda: qlinear_where(np.array([True]), bad, one, u8(0), u8([1]), one, u8(0), one, u8(0)),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match="expected int8 or uint8"):
+            call()
+    with pytest.raises(TypeError, match="must have one type"):
+        qgemm(u8([[1]]), one, u8(0), u8([[1]]), one, u8(0), np.ones(1, np.float32))

@@ -126,6 +126,14 @@ def test_products_of_16_bits_wrap_around_in_32(
     assert_equal(matmul_integer16(a, b), exact.astype(np.uint32 if unsigned else np.int32))
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.float32])
+def test_products_of_16_bits_refuse_other_types(dtype: Any) -> None:
+    x, y = np.ones((1, 1), np.int16), np.ones((1, 1), dtype)
+    for a, b in ((x, y), (y, x)):
+        with pytest.raises(TypeError, match="expected int16 or uint16"):
+            matmul_integer16(a, b)
+
+
 # -- QuantizeLinear, DequantizeLinear -------------------------------------------------------------
 
 
