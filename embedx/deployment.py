@@ -464,7 +464,7 @@ def _inferred_length(
     positions = None
     if config.get("max_position_embeddings") != -1:  # how XLNet says that there is no limit
         positions = _length(config, "max_position_embeddings", folder / "config.json")
-    if positions is not None and config.get("model_type") in _POSITIONS_BEHIND_PADDING:
+    if positions is not None and str(config.get("model_type")) in _POSITIONS_BEHIND_PADDING:
         positions -= 2
     path = files / "tokenizer_config.json"
     named = [_length(tokenizer, key, path) for key in ("model_max_length", "max_len")]

@@ -309,8 +309,9 @@ class Embedder:
 
 def _default_mode(config: Mapping[str, Any]) -> str:
     """How sentence-transformers pools where no file says it, by the model's config.json."""
-    name = str((config.get("architectures") or [""])[0])
-    causal = name.endswith("ForCausalLM") and config.get("is_causal", True)
+    names = config.get("architectures")
+    first = str(names[0]) if isinstance(names, list) and names else ""
+    causal = first.endswith("ForCausalLM") and config.get("is_causal", True)
     return "lasttoken" if causal else "mean"
 
 

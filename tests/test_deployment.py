@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import struct
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from embedx import deployment as deployments
 from embedx.deployment import (
@@ -403,6 +407,32 @@ def test_fields_that_make_no_sense_are_named(
 ) -> None:
     with pytest.raises(DeploymentError, match=message):
         read_deployment(folder_with(tmp_path, **files))
+
+
+ODD = st.sampled_from(
+    [None, True, 0, -1, 1.5, 1e40, float("nan"), "", "x", "\0", "../x", [], ["a"], [None], [[]], {}]
+)
+KEYS = [
+    ("config.json", ("max_position_embeddings", "model_type", "tokenizer_class")),
+    ("1_Pooling/config.json", ("pooling_mode", "pooling_mode_cls_token", "include_prompt", "x")),
+    ("tokenizer_config.json", ("model_max_length", "truncation_side", "added_tokens_decoder")),
+    ("config_sentence_transformers.json", ("prompts", "default_prompt_name", "truncate_dim")),
+    ("sentence_bert_config.json", ("max_seq_length", "tokenizer_args", "processing_kwargs")),
+    ("sentence_bert_config.json", ("modality_config", "transformer_task", "do_lower_case")),
+    ("modules.json", ("type", "path")),
+]
+
+
+@given(st.data())
+def test_no_value_makes_reading_fail_in_another_way(data: st.DataObject) -> None:
+    name, keys = data.draw(st.sampled_from(KEYS))
+    nested = st.one_of(ODD, ODD.map(lambda v: {"text": v}), ODD.map(lambda v: {"text": {"a": v}}))
+    content = data.draw(st.dictionaries(st.sampled_from(keys), nested))
+    with TemporaryDirectory() as folder:
+        path = folder_with(Path(folder), modules=modules(), **{"1_Pooling__config": {}})
+        write(Path(folder) / name, [content] if name == "modules.json" else content)
+        with contextlib.suppress(DeploymentError):
+            read_deployment(path)
 
 
 @pytest.mark.parametrize(
