@@ -195,7 +195,7 @@ class Pipeline:
     def __call__(self, *args: Any, inputs: Any = None) -> EmbeddingExtractionOutput:
         """The embeddings of one text, several, or a list of them, in order.
 
-        They depend neither on each other nor on padding, but for rounding: about 1e-7 of their size.
+        They depend neither on each other nor on padding, but for rounding (about 1e-7).
 
         Raises InputError for anything but texts.
         """

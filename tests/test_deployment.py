@@ -409,7 +409,7 @@ def test_fields_that_make_no_sense_are_named(
         read_deployment(folder_with(tmp_path, **files))
 
 
-ODD = st.sampled_from(
+ODD: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, 0, -1, 1.5, 1e40, float("nan"), "", "x", "\0", "../x", [], ["a"], [None], [[]], {}]
 )
 KEYS = [
