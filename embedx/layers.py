@@ -259,11 +259,11 @@ def _keeps_form(graph: Graph, node: Node, before: bool) -> bool:
         return node.op_type == "Squeeze"
     if node.op_type == "Cast":
         return before and node.attributes.get("to") not in _HALVES
-    if node.op_type == "Reshape":
+    if node.op_type == "Reshape" and len(node.inputs) > 1:
         sizes = graph.initializers.get(node.inputs[1])
         parts = graph.producers().get(node.inputs[1])
         made = len(parts.inputs) if parts is not None and parts.op_type == "Concat" else 3
-        return (made if sizes is None else sizes.shape[0]) == 3
+        return made == 3 if sizes is None else sizes.shape == (3,)
     return before
 
 
