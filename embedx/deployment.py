@@ -425,6 +425,17 @@ def _is(value: Any, kind: type) -> bool:
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
+def files_beside(deployment: Deployment) -> list[Path]:
+    """The files of a deployment, other than the model's own, that may decide its vectors."""
+    patterns = ("*.json", "*.txt", "*/*.json", "*/*.safetensors")
+    found = {path for pattern in patterns for path in deployment.folder.glob(pattern)}
+    if deployment.tokenizer.is_file():
+        found.add(deployment.tokenizer)
+    else:
+        found.update(p for pattern in patterns[:2] for p in deployment.tokenizer.glob(pattern))
+    return sorted(path.absolute() for path in found if path.is_file())
+
+
 def _sentence_config(folder: Path) -> tuple[dict[str, Any], Path]:
     paths = [folder / name for name in _SENTENCE_CONFIG_NAMES]
     path = next((p for p in paths if read_json(p)), paths[0])

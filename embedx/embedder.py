@@ -99,6 +99,16 @@ class Embedder:
         self.modules = own or (Pooling((mode,)),)
         self._guess = None if own or pooling_mode else mode
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what is read again where it is unpickled."""
+        own = self.modules is self.text_model.deployment.modules
+        return {**self.__dict__, "modules": None if own else self.modules}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self.modules is None:
+            self.modules = self.text_model.deployment.modules
+
     def encode(
         self,
         inputs: str | Sequence[str],

@@ -230,7 +230,7 @@ class Engine:
         """Pickled are the path, the files' digests and the options, or else the graph itself."""
         if self._path is None:
             return _unpickled, (replace(self.graph, files=()), {}, self._options)
-        return _unpickled, (os.path.abspath(self._path), digests(self.graph), self._options)
+        return _unpickled, (os.path.abspath(self._path), digests(self.graph.files), self._options)
 
     def __repr__(self) -> str:
         inputs = ", ".join(f"{v.name}: {v.type}" for v in self.graph.feeds)
@@ -240,7 +240,7 @@ class Engine:
 
 def _unpickled(model: Any, expected: dict[str, str], options: dict[str, Any]) -> Engine:
     engine = Engine(model, **options)
-    refuse_changed(digests(engine.graph), expected)
+    refuse_changed(digests(engine.graph.files), expected)
     return engine
 
 

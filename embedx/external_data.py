@@ -11,12 +11,12 @@ import mmap
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from embedx.errors import ExternalDataError, ModelError
-from embedx.graph import Graph
+from embedx.graph import SourceFile
 
 _KEYS = {"location", "offset", "length", "checksum"}
 """Those of the standard. Writers add some of their own, which only they understand."""
@@ -168,9 +168,9 @@ def mapped_file(path: Path, flags: int = 0) -> MappedFile:
         os.close(handle)
 
 
-def digests(graph: Graph) -> dict[str, str]:
-    """The digest of each file that a graph's weights lie in, by its path."""
-    return {str(file.path): file.digest() for file in graph.files}
+def digests(files: Iterable[SourceFile]) -> dict[str, str]:
+    """The digest of each file, by its path."""
+    return {str(file.path): file.digest() for file in files}
 
 
 def refuse_changed(found: Mapping[str, str], expected: Mapping[str, str]) -> None:

@@ -6,19 +6,28 @@ import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from embedx.binding import Precision
 from embedx.buckets import batches
-from embedx.deployment import Deployment, Pooling, find_model, read_deployment
+from embedx.deployment import (
+    Deployment,
+    Pooling,
+    files_beside,
+    find_model,
+    read_deployment,
+)
 from embedx.engine import Engine
 from embedx.errors import InputError, ModelError
+from embedx.external_data import digests, mapped_file, refuse_changed
 from embedx.feeds import table_rows
 from embedx.graph import Array, Graph, TensorType, Value
 from embedx.layers import edge_of, is_pooled
 from embedx.onnx_file import read_model
-from embedx.rewrite import drop_dead, inline_functions, sort_nodes, truncate, with_free_lengths
+from embedx.prepare import loading
+from embedx.rewrite import normal_form, truncate, with_free_lengths
 from embedx.tokens import Tokenizer, Tokens
 
 _TOKEN_OUTPUTS = ("token_embeddings", "last_hidden_state", "hidden_states")
@@ -50,21 +59,22 @@ class TextModel:
     ) -> None:
         path = find_model(name, file_name)
         self.path: Path = path
+        self._options = {
+            "layer": layer, "tokenizer": tokenizer, "longest": longest, "num_cores": num_cores,
+            "precision": precision, "pooled": pooled,
+        }  # fmt: skip
         self.deployment: Deployment = read_deployment(
             path, None if tokenizer is None else Path(tokenizer).expanduser()
         )
-        graph = drop_dead(sort_nodes(inline_functions(read_model(path))))
-        edge = (
-            _auto_edge(
-                graph, pooled and not any(isinstance(m, Pooling) for m in self.deployment.modules)
-            )
-            if layer == "auto"
-            else edge_of(graph, layer)
-            if layer is not None
-            else None
-        )
-        self.edge = edge or graph.outputs[0].name
-        graph = truncate(graph, self.edge)
+        with loading():
+            graph = normal_form(read_model(path))
+            if layer == "auto":
+                named = any(isinstance(m, Pooling) for m in self.deployment.modules)
+                edge = _auto_edge(graph, pooled and not named)
+            else:
+                edge = None if layer is None else edge_of(graph, layer)
+            self.edge = edge or graph.outputs[0].name
+            graph = truncate(graph, self.edge)
         self.pools = _rank(graph.outputs[0]) == 2
         self.tokenizer = Tokenizer(
             self.deployment.tokenizer,
@@ -82,6 +92,14 @@ class TextModel:
         self.engine = Engine(graph, num_cores=num_cores, precision=precision)
         self._rows = table_rows(self.engine.graph).get(self._ids.name)
         self.one_by_one: bool = any(node.op_type in _BATCH_WIDE for node in graph.walk())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled are the path, the options, and the digests of the files that were read."""
+        return _unpickled, (self.path.absolute(), self._options, self._digests())
+
+    def _digests(self) -> dict[str, str]:
+        beside = map(mapped_file, files_beside(self.deployment))
+        return digests([*self.engine.graph.files, *beside])
 
     def embed(
         self, texts: Sequence[Tokens], batch_size: int, pad_to: Sequence[int] | None = None
@@ -161,6 +179,12 @@ class TextModel:
             array = _empty_past(value, len(texts)) if role == "past" else made[role]
             feeds[value.name] = array.astype(value.type.dtype, copy=False)
         return feeds
+
+
+def _unpickled(path: Path, options: dict[str, Any], expected: dict[str, str]) -> TextModel:
+    model = TextModel(path, **options)
+    refuse_changed(model._digests(), expected)
+    return model
 
 
 def _role(value: Value, graph: Graph) -> str:

@@ -83,8 +83,7 @@ def change_number(graph: Any, random: Random) -> None:
         return
     array = numpy_helper.to_array(tensor)
     factor = _pick(random, [0.5, 2, -1, 1.01, 1e-3, 1.5, 0, 1e6])
-    with np.errstate(all="ignore"):
-        _replace(graph, tensor, (array.astype(np.float64) * factor).astype(array.dtype))
+    _replace(graph, tensor, (array.astype(np.float64) * factor).astype(array.dtype))
 
 
 def change_shape_of_constant(graph: Any, random: Random) -> None:
@@ -388,6 +387,7 @@ def _sorted(graph: Any) -> None:
     graph.node.extend(done)
 
 
+@np.errstate(all="ignore")
 def variant(example: str, random: Random) -> tuple[Any, dict[str, NDArray[Any]]]:
     """A graph like a rule's example, changed in up to three ways, and feeds for it."""
     opset = int(random.integers(20 if "Gelu(" in example or "Gelu<" in example else 17, 24))
@@ -420,6 +420,7 @@ _SAME = {
 """Operators of the random graphs, and how many inputs of the graph's float type they take."""
 
 
+@np.errstate(all="ignore")
 def random_graph(random: Random) -> tuple[Any, dict[str, NDArray[Any]]]:
     """A graph of random operators that mostly fit together, and feeds for it."""
     opset = int(random.integers(13, 24))

@@ -54,7 +54,7 @@ def test_a_cast_to_half_precision_rounds(kind: int, x: list[float], expected: li
     )
     for optimize in (True, False):
         (y,) = Engine(graph, optimize=optimize).run([np.array(x, np.float32)])
-        np.testing.assert_array_equal(y, np.float32(expected))
+        np.testing.assert_array_equal(y, np.array(expected, np.float32))
 
 
 @pytest.mark.parametrize(
