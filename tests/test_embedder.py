@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
+import pickle
+import queue
 from pathlib import Path
 from typing import Any
 
@@ -446,3 +449,33 @@ def test_dynamically_quantized_graphs_run_text_by_text(
     monkeypatch.setattr(model.text_model.engine, "run", recording)
     model.encode(["a", "a", "the cat"])
     assert shapes == [(1, 4), (1, 3), (1, 3)]
+
+
+def _encoded(model: Any, texts: list[str], answers: Any) -> None:
+    answers.put(model.encode(texts) if isinstance(model, Embedder) else model(texts).embeddings)
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("made", ["load", "pipeline"])
+def test_models_work_in_other_processes(start: Any, made: str, tmp_path: Path) -> None:
+    place, texts = deployment(tmp_path, bert()), ["the cat", "a big dog ran"]
+    model: Any = load(place)
+    if made == "pipeline":
+        model = Pipeline.create(model_path=place, extraction_strategy="reduce_mean")
+    context = multiprocessing.get_context(start)
+    answers = context.Queue()
+    here = queue.SimpleQueue[Any]()
+    _encoded(model, texts, here)
+    process = context.Process(target=_encoded, args=(model, texts, answers))
+    process.start()
+    found = answers.get(timeout=60)
+    process.join()
+    np.testing.assert_array_equal(found, here.get())
+
+
+def test_what_was_set_is_pickled_and_what_was_read_is_read_again(tmp_path: Path) -> None:
+    embedder = load(deployment(tmp_path, bert()))
+    embedder.max_seq_length = 3
+    copy = pickle.loads(pickle.dumps(embedder))
+    assert copy.max_seq_length == 3
+    assert copy.modules == embedder.modules

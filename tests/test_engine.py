@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 import threading
 import weakref
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -345,3 +348,114 @@ def test_deep_graphs_neither_recurse_nor_take_long(kind: str) -> None:
     lines = "\n".join(f"v{i + 1} = {kind}(v{i})" for i in range(count))
     engine = Engine(model(f"g (float[N] v0) => (float[N] v{count}) {{ {lines} }}"))
     np.testing.assert_array_equal(engine.run([np.ones(2, np.float32)])[0], np.ones(2))
+
+
+WEIGHTED = """g (float[M, 8] x, float[8, 8] w, float[1] one = {1}) => (float[M, 8] y) {
+    m = MatMul(x, w)  y = Add(m, one) }"""
+
+
+def weighted() -> Any:
+    proto = model(WEIGHTED)
+    proto.ir_version = 3  # at which every initializer is an input as well
+    weight = np.arange(64, dtype=np.float32).reshape(8, 8)
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(weight, "w"))
+    return proto
+
+
+def test_defaults_are_as_fast_as_constants_and_feeds_override_them() -> None:
+    engine = Engine(weighted())
+    x, other = np.ones((2, 8), np.float32), np.eye(8, dtype=np.float32)
+    assert [step.matrix for step in engine.plan.steps] == ["w", ""]
+    default = engine.run({"x": x})[0]
+    np.testing.assert_array_equal(default[0], np.arange(64).reshape(8, 8).sum(0) + 1)
+    np.testing.assert_array_equal(engine.run({"x": x, "w": other})[0], x + 1)
+    fed = {"x": x, "w": other, "one": np.array([5], np.float32)}
+    np.testing.assert_array_equal(engine.run(fed)[0], x + 5)
+    np.testing.assert_array_equal(engine.run([x])[0], default)
+
+
+def test_a_constant_of_a_formula_that_is_fed_is_no_constant() -> None:
+    text = """g (float[N] x, float[1] one = {1}) => (float[N] y)
+    <float root = {0.70710677}, float half = {0.5}> {
+    a = Mul(x, root)  e = Erf(a)  f = Add(e, one)  g = Mul(x, f)  y = Mul(g, half) }"""
+    fast, plain = (Engine(model(text), optimize=o) for o in (True, False))
+    assert len(fast.plan.steps) == 1
+    for feeds in ({"x": ONES}, {"x": ONES, "one": np.array([1.25], np.float32)}):
+        np.testing.assert_allclose(fast.run(feeds)[0], plain.run(feeds)[0], rtol=1e-6)
+
+
+def test_an_output_of_another_type_than_declared_is_refused() -> None:
+    text = "g (x) => (float[N] y) { y = Neg(x) }"
+    assert Engine(model(text)).run([ONES])[0].dtype == np.float32
+    with pytest.raises(ModelError, match="output 'y' is declared as float32"):
+        Engine(model(text)).run([np.ones(2)])
+
+
+def test_loading_has_the_time_limit_too() -> None:
+    bodies = "".join(
+        f'<domain: "local", opset_import: ["" : 17, "local" : 1]> '
+        f"f{i} (x) => (y) {{ h = local.f{i + 1}(x)  y = local.f{i + 1}(h) }}\n"
+        for i in range(18)
+    )
+    bodies += '<domain: "local", opset_import: ["" : 17]> f18 (x) => (y) { y = Neg(x) }'
+    proto = model(
+        "g (float[N] x) => (float[N] y) { y = local.f0(x) }",
+        functions=bodies, imports=', "local" : 1',
+    )  # fmt: skip
+    with pytest.raises(BudgetError, match="time limit"):
+        Engine(proto, time_limit=0.01)
+
+
+def test_sparse_bombs_are_refused_when_loaded() -> None:
+    proto = model("g (float[N] x) => (float[N] y) { y = Add(x, w) }")
+    sparse = proto.graph.sparse_initializer.add()
+    sparse.values.CopyFrom(onnx.numpy_helper.from_array(np.ones(1, np.float32), "w"))
+    sparse.indices.CopyFrom(onnx.numpy_helper.from_array(np.zeros(1, np.int64), "i"))
+    sparse.dims.append(2**40)
+    with pytest.raises(BudgetError, match="takes 4398046511104 bytes"):
+        Engine(proto)
+
+
+def saved(folder: Path) -> Path:
+    path = folder / "model.onnx"
+    onnx.save(bert(), path, save_as_external_data=True, location="weights", size_threshold=0)
+    return path
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "weights"])
+def test_a_file_that_is_written_to_is_refused_before_it_is_looked_at(
+    name: str, tmp_path: Path
+) -> None:
+    engine = Engine(saved(tmp_path))
+    feeds = engine.generate_random_inputs()
+    before = engine.run(feeds)[0]
+    replaced = tmp_path / "new"
+    replaced.write_bytes((tmp_path / name).read_bytes())
+    os.replace(replaced, tmp_path / name)  # the old file is still there for those who mapped it
+    np.testing.assert_array_equal(engine.run(feeds)[0], before)
+    engine = Engine(tmp_path / "model.onnx")
+    os.truncate(tmp_path / name, 10)
+    with pytest.raises(ModelError, match=f"{name} was written to after it was loaded"):
+        engine.run(feeds)
+
+
+def test_engines_pickle_as_path_digests_and_options(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    engine = Engine(path, precision="exact", num_cores=1)
+    data = pickle.dumps(engine)
+    assert len(data) < 2000
+    copy, feeds = pickle.loads(data), engine.generate_random_inputs()
+    assert (copy.precision, copy.num_cores) == ("exact", 1)
+    np.testing.assert_array_equal(copy.run(feeds)[0], engine.run(feeds)[0])
+    changed = bytearray(path.with_name("weights").read_bytes())
+    changed[7] ^= 1
+    path.with_name("weights").write_bytes(changed)
+    with pytest.raises(ModelError, match="weights is not the file that it was"):
+        pickle.loads(data)
+
+
+def test_engines_of_bytes_pickle_as_graphs() -> None:
+    engine = Engine(bert().SerializeToString(), optimize=False)
+    copy, feeds = pickle.loads(pickle.dumps(engine)), engine.generate_random_inputs()
+    np.testing.assert_array_equal(copy.run(feeds)[0], engine.run(feeds)[0])
+    assert len(copy.plan.steps) == len(engine.plan.steps)

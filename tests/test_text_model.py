@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -258,3 +259,17 @@ def test_static_embeddings_run_without_special_tokens(tmp_path: Path) -> None:
     (place / "modules.json").write_text(json.dumps([{"path": "", "type": kind}]))
     model = TextModel(place, None)
     assert model.tokenizer.encode(["the cat"], 9)[0].ids == [VOCABULARY.index("the"), CAT]
+
+
+def test_pickled_are_the_path_and_the_digests_of_all_that_was_read(tmp_path: Path) -> None:
+    place = deployment(tmp_path, bert())
+    text_model = TextModel(place, -1)
+    data = pickle.dumps(text_model)
+    assert len(data) < 2000
+    ((_, expected),) = text_model.embed([tokens(2, CAT, 3)], 1)
+    ((_, hidden),) = pickle.loads(data).embed([tokens(2, CAT, 3)], 1)
+    np.testing.assert_array_equal(hidden, expected)
+    config = place / "tokenizer_config.json"
+    config.write_text(config.read_text() + " ")
+    with pytest.raises(ModelError, match=r"tokenizer_config\.json is not the file that it was"):
+        pickle.loads(data)
