@@ -11,6 +11,8 @@ import numpy as np
 from embedx.element_types import FLOATS
 from embedx.errors import ConfigError, InputError
 from embedx.graph import Array, Dim, Graph, OptionalType, SequenceType, TensorType, Type, Value
+from embedx.random_feeds import random_feeds as random_feeds
+from embedx.random_feeds import table_rows as table_rows
 
 
 def checked_feeds(
@@ -116,66 +118,3 @@ def reshaped(graph: Graph, batch_size: int | None, shapes: Sequence[Sequence[int
         return replace(value, type=replace(kind, shape=dims))
 
     return replace(graph, inputs=tuple(declared(v) for v in graph.inputs))
-
-
-def random_feeds(graph: Graph, batch_size: int, sequence_length: int, seed: int) -> list[Any]:
-    """Feeds for the inputs of ``graph``, in order, by their names and declared types."""
-    generator = np.random.default_rng(seed)
-    rows = table_rows(graph)
-    feeds = []
-    for value in graph.feeds:
-        if not isinstance(value.type, TensorType):
-            raise InputError(
-                f"cannot make up a value for input {value.name!r} of type {value.type}"
-            )
-        shape = _sizes(value, batch_size, sequence_length)
-        feeds.append(
-            _plausible(value.name, value.type.dtype, shape, rows.get(value.name), generator)
-        )
-    return feeds
-
-
-def _sizes(value: Value, batch_size: int, sequence_length: int) -> tuple[int, ...]:
-    assert isinstance(value.type, TensorType)
-    dims = value.type.shape or ()
-    past = "past" in value.name and "mask" not in value.name
-    sizes = [batch_size, *([0 if past else sequence_length] * (len(dims) - 1))]
-    return tuple(d if isinstance(d, int) else n for d, n in zip(dims, sizes, strict=False))
-
-
-def _plausible(
-    name: str,
-    dtype: np.dtype[Any],
-    shape: tuple[int, ...],
-    rows: int | None,
-    generator: np.random.Generator,
-) -> Array:
-    if "mask" in name:
-        return np.ones(shape, dtype)
-    if "position" in name:
-        return np.broadcast_to(np.arange(shape[-1] if shape else 0, dtype=dtype), shape).copy()
-    if "type" in name or "segment" in name or "offset" in name:
-        return np.zeros(shape, dtype)
-    if dtype.kind in "iu":
-        return generator.integers(0, rows or 2, shape).astype(dtype)
-    if dtype == bool:
-        return np.ones(shape, dtype)
-    if dtype == object:
-        return np.full(shape, "text", object)
-    return generator.standard_normal(shape).astype(dtype)
-
-
-def table_rows(graph: Graph) -> dict[str, int]:
-    """For inputs that index a weight's first axis, how many rows it has."""
-    readers = graph.consumers()
-    rows: dict[str, int] = {}
-    for value in graph.feeds:
-        names = [value.name]
-        for name in names:
-            for node in readers.get(name, ()):
-                table = graph.initializers.get(node.inputs[0])
-                if len(node.inputs) > 1 and node.inputs[1] == name and table is not None:
-                    rows[value.name] = min(rows.get(value.name, 2**31), table.shape[0])
-                if node.op_type in ("Cast", "Identity"):
-                    names.append(node.outputs[0])
-    return rows

@@ -14,10 +14,10 @@ ROOT = Path(__file__).parent.parent
 # From left to right; a module imports only from what stands before it.
 LAYERS = [
     ["errors", "ops", "workers", "limits"],
-    ["graph", "output_file"],
-    ["external_data", "config_file", "schemas", "wire"],
-    ["tensor_proto"],
-    ["onnx_file", "kernels", "rewrite", "element_types", "patterns", "rule"],
+    ["graph", "output_file", "sizes"],
+    ["external_data", "config_file", "edges", "schemas", "wire"],
+    ["tensor_proto", "roles", "shape_rules"],
+    ["onnx_file", "kernels", "random_feeds", "rewrite", "element_types", "patterns", "rule"],
     ["fusion", "precision", "simplify", "layers"],
     ["fuse_activations", "fuse_attention", "fuse_normalization", "fuse_products", "binding"],
     ["fold"],
