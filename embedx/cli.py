@@ -8,8 +8,10 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -443,11 +445,18 @@ def _truncate(options: argparse.Namespace) -> None:
     from embedx.onnx_file import read_model, write_model
     from embedx.rewrite import drop_dead, inline_functions, sort_nodes, truncate
 
-    check_writable(options.output)
-    path = find_model(options.model)
-    if options.output.exists() and options.output.samefile(path):
-        raise ConfigError(f"{path} is the model itself; it is never written to")
-    graph = drop_dead(sort_nodes(inline_functions(read_model(path))))
+    made = [options.output]
+    if options.external_data:
+        made.insert(0, options.output.with_name(f"{options.output.name}.data"))
+        if options.output.exists() and not options.output.is_file():
+            raise ConfigError(f"no data can lie beside {options.output}, which is no plain file")
+    for target in made:
+        check_writable(target)
+    whole = read_model(find_model(options.model))
+    for source in (file.path for file in whole.files):
+        if any(target.exists() and target.samefile(source) for target in made):
+            raise ConfigError(f"{source} belongs to the model itself; it is never written to")
+    graph = drop_dead(sort_nodes(inline_functions(whole)))
     edge = edge_of(graph, index_or_name(options.layer)) or graph.outputs[0].name
     cut = truncate(graph, edge)
     # The file may not declare the edge's type, so one run finds it out.
@@ -457,12 +466,12 @@ def _truncate(options: argparse.Namespace) -> None:
     sizes = ids.shape if isinstance(ids, TensorType) and ids.shape is not None else ()
     shape = (*sizes[: sample.ndim - 1], *sample.shape[len(sizes[: sample.ndim - 1]) :])
     output = replace(cut.outputs[0], type=TensorType(sample.dtype, shape))
-    try:
-        write_model(
-            replace(cut, outputs=(output,)), options.output, external_data=options.external_data
-        )
-    except OSError as error:
-        raise ConfigError(f"cannot write {options.output}: {error.strerror or error}") from error
+    with tempfile.TemporaryDirectory(prefix="embedx-") as scratch:
+        place = Path(scratch) / options.output.name
+        write_model(replace(cut, outputs=(output,)), place, external_data=options.external_data)
+        for target in made:  # the data first, without which the model would be a broken one
+            with (place.parent / target.name).open("rb") as file, writing(target) as written:
+                shutil.copyfileobj(file, written)
     facts = {
         "file": str(options.output),
         "edge": edge,

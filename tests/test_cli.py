@@ -38,6 +38,27 @@ def run(capfd: pytest.CaptureFixture[str]) -> Any:
     return call
 
 
+def process(
+    arguments: list[object], *, shell: str = "", before: str = "", **env: str
+) -> tuple[int, bytes, str]:
+    """The exit code, stdout and stderr of a process; ``shell`` redirects, ``before`` is code."""
+    code = (
+        f"import sys; {before or 'pass'}; from embedx.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    command = ["sh", "-c", f'exec "$@" {shell}', "sh", sys.executable, "-c", code]
+    # Streams without buffers fail at another moment.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        [*command, *map(str, arguments)],
+        capture_output=True, timeout=120, env={**environment, **env},
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr.decode()
+
+
+needs_sigterm = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGTERM to catch")
+TERMINATED = "import os, signal; os.fsync = lambda _: os.kill(os.getpid(), signal.SIGTERM)"
+
+
 def test_embed_prints_json(run: Any, folder: Path) -> None:
     code, out, err = run("embed", "-m", folder, "the cat", "a")
     assert (code, err) == (0, "")
@@ -167,6 +188,8 @@ def test_embed_options_of_encode(run: Any, folder: Path) -> None:
         (["inspect", "BROKEN"], 3, "not an ONNX model"),
         (["truncate", "FOLDER", "--layer", "7", "-o", "OUT"], 2, "the model has 2 layers"),
         (["truncate", "FOLDER", "-o", "MODEL"], 2, "never written to"),
+        (["truncate", "FOLDER", "-o", "LINK"], 2, "never written to"),
+        (["truncate", "FOLDER", "-o", "FOLDER"], 2, "Is a directory"),
         (["truncate", "FOLDER", "-o", "/nowhere/x.onnx"], 2, "cannot write"),
         (["ops", "Nothing"], 2, "no operator 'Nothing'"),
         (["ops", ""], 2, "no operator ''"),
@@ -179,9 +202,11 @@ def test_failures_are_one_line_and_an_exit_code(
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"\xff" * 9)
     (tmp_path / "utf16").write_text("a", "utf-16")
+    (tmp_path / "link.onnx").symlink_to(folder / "model.onnx")
     places = {
         "FOLDER": folder,
         "UTF16": tmp_path / "utf16",
+        "LINK": tmp_path / "link.onnx",
         "BROKEN/x": broken / "x",
         "BROKEN": broken,
         "OUT": tmp_path / "o.onnx",
@@ -300,6 +325,48 @@ def test_truncate_writes_a_valid_smaller_model(
     np.testing.assert_array_equal(engine.run(feeds)[0], pipeline.text_model.engine.run(feeds)[0])
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no FIFOs")
+def test_truncate_writes_through_links_and_into_pipes(
+    run: Any, folder: Path, tmp_path: Path
+) -> None:
+    target, link, pipe = (tmp_path / name for name in ("real.onnx", "link.onnx", "pipe"))
+    link.symlink_to(target)
+    target.write_bytes(b"")
+    target.chmod(0o600)
+    assert run("truncate", folder, "--layer", "0", "-o", link)[0] == 0
+    assert link.is_symlink()
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert len(Engine(link).graph.nodes) > 0
+    os.mkfifo(pipe)
+    found: list[bytes] = []
+    reader = threading.Thread(target=lambda: found.append(pipe.read_bytes()))
+    reader.start()
+    assert run("truncate", folder, "--layer", "0", "-o", pipe)[0] == 0
+    reader.join(10)
+    assert found == [target.read_bytes()]
+    code, _, error = run("truncate", folder, "-o", pipe, "--external-data")
+    assert (code, "no data can lie beside" in error) == (2, True)
+    assert {*tmp_path.iterdir()} == {target, link, pipe}
+
+
+def test_truncate_never_writes_into_its_own_weights(run: Any, folder: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "a.onnx", tmp_path / "b.onnx"
+    assert run("truncate", folder, "--layer", "1", "-o", first, "--external-data")[0] == 0
+    (tmp_path / "b.onnx.data").symlink_to("a.onnx.data")
+    code, _, error = run("truncate", first, "--layer", "0", "-o", second, "--external-data")
+    assert (code, "a.onnx.data belongs to the model itself" in error) == (2, True)
+    assert not second.exists()
+
+
+@needs_sigterm
+def test_sigterm_leaves_nothing_of_a_truncated_model(folder: Path, tmp_path: Path) -> None:
+    arguments = ["truncate", folder, "--layer", "0", "-o", tmp_path / "a.onnx"]
+    inside = tmp_path / "scratch"
+    inside.mkdir()
+    assert process(arguments, before=TERMINATED, TMPDIR=str(inside)) == (143, b"", "")
+    assert [*tmp_path.rglob("*")] == [inside]
+
+
 def test_ops_lists_and_shows(run: Any) -> None:
     _, out, _ = run("ops")
     assert "| Softmax | 1, 13 | `ops.softmax` |" in out
@@ -333,23 +400,6 @@ def test_module_and_pipes(folder: Path) -> None:
     assert pipe.stderr == ""
 
 
-def process(
-    arguments: list[object], *, shell: str = "", before: str = "", **env: str
-) -> tuple[int, bytes, str]:
-    """The exit code, stdout and stderr of a process; ``shell`` redirects, ``before`` is code."""
-    code = (
-        f"import sys; {before or 'pass'}; from embedx.cli import main; sys.exit(main(sys.argv[1:]))"
-    )
-    command = ["sh", "-c", f'exec "$@" {shell}', "sh", sys.executable, "-c", code]
-    # Streams without buffers fail at another moment.
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
-    done = subprocess.run(
-        [*command, *map(str, arguments)],
-        capture_output=True, timeout=120, env={**environment, **env},
-    )  # fmt: skip
-    return done.returncode, done.stdout, done.stderr.decode()
-
-
 full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
 
 
@@ -380,10 +430,6 @@ def test_closed_streams(folder: Path, tmp_path: Path) -> None:
     code, _, error = process(["embed", "-"], shell="<&-")
     assert (code, error) == (4, "embedx: cannot read stdin: it is closed\n")
     assert process(["ops", "Nothing"], shell="2>&-")[0] == 2
-
-
-needs_sigterm = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGTERM to catch")
-TERMINATED = "import os, signal; os.fsync = lambda _: os.kill(os.getpid(), signal.SIGTERM)"
 
 
 @needs_sigterm
