@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
-from embedx import Pipeline
+from embedx import Engine, Pipeline
 from embedx.server.batching import Batcher
 from embedx.server.config import server_config
 from embedx.server.errors import RefusedError
@@ -124,6 +125,34 @@ def test_answers_are_arrays_of_their_own() -> None:
     view = OneArray()
     with batcher_of() as batcher:
         asyncio.run(main(batcher))
+
+
+def test_workers_hold_blas_to_one_thread(folder: Path) -> None:
+    """Whoever else runs a model meanwhile, and whoever ends last."""
+    engine = Engine(folder / "model.onnx", num_cores=1)
+    feeds = engine.generate_random_inputs(2, 8)
+    seen: set[int] = set()
+
+    def limits() -> set[int]:
+        return {i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"}
+
+    class Running(FakeView):
+        def run(self, texts: Sequence[Tokens]) -> list[Any]:
+            engine.run(feeds, observe=lambda *_: seen.update(limits()))
+            return super().run(texts)
+
+    async def main(batcher: Batcher) -> None:
+        views = [Running() for _ in range(3)]
+        asked = [asyncio.create_task(ask(batcher, view, text(1), text(2, 5))) for view in views]
+        await asyncio.to_thread(engine.run, feeds)
+        assert await asyncio.gather(*asked) == [[1, 2]] * 3
+
+    engine.run(feeds)  # the libraries are loaded and known
+    before = limits()
+    with batcher_of(workers=2, wait=0) as batcher:
+        asyncio.run(main(batcher))
+    assert seen == {1}
+    assert limits() == before
 
 
 def served(batcher: Batcher, answers: Any) -> None:
