@@ -162,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a file with a text a line, or JSON strings a line (.jsonl, .ndjson); - is stdin",
     )
     embed.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="where to write (default: stdout)"
+        "-o", "--output", type=_file, metavar="FILE", help="where to write (default: -, stdout)"
     )
     embed.add_argument(
         "--format",
@@ -240,6 +240,10 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
     return int(text)
+
+
+def _file(text: str) -> Path | None:
+    return None if text == "-" else Path(text)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -62,6 +62,7 @@ TERMINATED = "import os, signal; os.fsync = lambda _: os.kill(os.getpid(), signa
 def test_embed_prints_json(run: Any, folder: Path) -> None:
     code, out, err = run("embed", "-m", folder, "the cat", "a")
     assert (code, err) == (0, "")
+    assert run("embed", "-m", folder, "the cat", "a", "-o", "-") == (code, out, err)
     np.testing.assert_allclose(json.loads(out), load(folder).encode(["the cat", "a"]), rtol=1e-6)
 
 
