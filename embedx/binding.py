@@ -56,12 +56,15 @@ def bind(node: Node, precision: Precision = "native") -> functools.partial[Any]:
     # Long ago every node told which inputs it consumes; nobody has listened since opset 6.
     names = (name for name in node.attributes if name != "consumed_inputs")
     attributes = {name: _checked(node, name, signature) for name in names}
+    if "num_outputs" in signature.attributes and (node.opset < 18 or _lengths_given(node)):
+        attributes.setdefault("num_outputs", len(node.outputs))
+    told = attributes.get("num_outputs", len(node.outputs))
+    if told != len(node.outputs):
+        raise ModelError(f"{node} has {len(node.outputs)} outputs, its num_outputs is {told}")
     for name, parameter in signature.attributes.items():
         if name in attributes:
             continue
-        if name == "num_outputs" and not _lengths_given(node):
-            attributes[name] = len(node.outputs)  # before opset 18 the node's outputs told it
-        elif parameter.default is parameter.empty:
+        if parameter.default is parameter.empty:
             raise ModelError(f"{node} lacks the attribute {name!r}")
         elif isinstance(parameter.default, float):
             attributes[name] = float(np.float32(parameter.default))  # as the schema stores it

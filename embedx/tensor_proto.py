@@ -26,6 +26,8 @@ _FIELDS = {
 }
 _BITS = {21: 4, 22: 4, 23: 4, 25: 2, 26: 2}
 """Element types that share bytes, the first element in the lowest bits."""
+_PLACES = 2**24
+"""What an empty tensor's other dimensions may make up: no bytes pay for the loops round them."""
 
 
 def decode_tensor(
@@ -40,7 +42,8 @@ def decode_tensor(
     """
     name = proto.name or where
     shape = tuple(proto.dims)
-    if min(shape, default=0) < 0 or len(shape) > 64 or math.prod(shape) >= 2**62:
+    places = math.prod(n or 1 for n in shape)
+    if min(shape, default=0) < 0 or len(shape) > 64 or places >= (_PLACES if 0 in shape else 2**62):
         raise ModelError(f"tensor {name!r} has the dimensions {shape}")
     if proto.HasField("segment"):
         raise ModelError(f"tensor {name!r} is stored in segments, which is not supported")

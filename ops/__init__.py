@@ -50,6 +50,7 @@ from .indexing import (
     scatter_nd, tensor_scatter,
 )
 from .integer import conv_integer, matmul_integer, qlinear_conv, qlinear_matmul
+from .joining import concat, concat_1, split, split_13, split_2
 from .learning import (
     array_feature_extractor, binarizer, category_mapper, feature_vectorizer, imputer,
     label_encoder, label_encoder_1, normalizer, one_hot_encoder, scaler,
@@ -98,7 +99,7 @@ from .signal import (
     blackman_window, dft, dft_17, hamming_window, hann_window, mel_weight_matrix, stft,
 )
 from .slicing import (
-    center_crop_pad, concat, concat_1, pad, pad_2, slice_, slice_1, split, split_2, tile, tile_1,
+    center_crop_pad, pad, pad_2, slice_, slice_1, tile, tile_1,
 )
 from .softmax import hardmax, hardmax_1, log_softmax, log_softmax_1, softmax, softmax_1
 from .support_vectors import svm_classifier, svm_regressor
@@ -153,11 +154,11 @@ __all__ = [
     "sequence_erase", "sequence_insert", "sequence_length", "sequence_map", "shape", "shrink",
     "sigmoid", "sign", "sin", "sinh", "size", "slice_", "slice_1", "softmax", "softmax_1",
     "softmax_cross_entropy_loss", "softplus", "softsign", "space_to_depth", "spending", "split",
-    "split_2", "split_to_sequence", "sqrt", "squeeze", "squeeze_1", "stft", "string_concat",
-    "string_normalizer", "string_split", "sub", "sub_1", "sum_", "sum_1", "svm_classifier",
-    "svm_regressor", "swiglu", "swish", "tan", "tanh", "tensor_scatter", "tf_idf_vectorizer",
-    "thresholded_relu", "tile", "tile_1", "top_k", "top_k_1", "transpose", "tree_ensemble",
-    "tree_ensemble_classifier", "tree_ensemble_regressor", "trilu", "unique", "unsqueeze",
-    "unsqueeze_1", "upsample", "upsample_1", "upsample_7", "where", "widened", "xor", "xor_1",
-    "zip_map",
+    "split_2", "split_13", "split_to_sequence", "sqrt", "squeeze", "squeeze_1", "stft",
+    "string_concat", "string_normalizer", "string_split", "sub", "sub_1", "sum_", "sum_1",
+    "svm_classifier", "svm_regressor", "swiglu", "swish", "tan", "tanh", "tensor_scatter",
+    "tf_idf_vectorizer", "thresholded_relu", "tile", "tile_1", "top_k", "top_k_1", "transpose",
+    "tree_ensemble", "tree_ensemble_classifier", "tree_ensemble_regressor", "trilu", "unique",
+    "unsqueeze", "unsqueeze_1", "upsample", "upsample_1", "upsample_7", "where", "widened",
+    "xor", "xor_1", "zip_map",
 ]

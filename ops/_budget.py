@@ -12,11 +12,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from ._typing import Array, Value
+
+T = TypeVar("T")
 
 
 class OverBudgetError(Exception):
@@ -57,6 +60,8 @@ class Budget:
             raise OverBudgetError("the run's time limit has passed")
 
 
+_MOST_DIMENSIONS = 64  # as NumPy has it
+
 _current: ContextVar[Budget | None] = ContextVar("embedx.ops.budget", default=None)
 
 
@@ -73,7 +78,8 @@ def spending(budget: Budget) -> Iterator[Budget]:
 def reserve(shape: Iterable[int], dtype: DTypeLike) -> None:
     """Raise OverBudgetError if a tensor of this shape and dtype is over the current budget.
 
-    Raises ValueError for a negative dimension.
+    A dimension of 0 counts as 1. Raises ValueError for a negative dimension, and for more of them
+    than NumPy's arrays have.
 
     >>> with spending(Budget(max_bytes=100)):
     ...     reserve((5, 5), "int32")
@@ -84,10 +90,12 @@ def reserve(shape: Iterable[int], dtype: DTypeLike) -> None:
     embedx.ops._budget.OverBudgetError: a value of shape (5, 5) takes 100 bytes, 99 are allowed
     """
     dims = tuple(int(n) for n in shape)
+    if len(dims) > _MOST_DIMENSIONS:
+        raise ValueError(f"a shape of {len(dims)} dimensions, {_MOST_DIMENSIONS} are possible")
     if min(dims, default=0) < 0:
         raise ValueError(f"the shape {dims} has a negative dimension")
     budget = _current.get()
-    size = math.prod(dims) * np.dtype(dtype).itemsize
+    size = _places(dims) * np.dtype(dtype).itemsize
     if budget and not budget.has_room(size):
         raise OverBudgetError(
             f"a value of shape {dims} takes {size} bytes, {budget.max_bytes} are allowed"
@@ -101,8 +109,14 @@ def reserve_broadcast(*arrays: Array) -> None:
     if budget is None or budget.max_bytes is None:
         return
     widest = max((a.dtype for a in arrays), key=lambda dtype: dtype.itemsize)
-    if math.prod(a.size for a in arrays) * widest.itemsize > budget.max_bytes - budget.used:
+    most = math.prod(_places(a.shape) for a in arrays) * widest.itemsize
+    if most > budget.max_bytes - budget.used:
         reserve(np.broadcast_shapes(*(a.shape for a in arrays)), widest)
+
+
+def _places(shape: Iterable[int]) -> int:
+    """The elements; an empty axis does not count, as NumPy's loops go round the others anyway."""
+    return math.prod(n or 1 for n in shape)
 
 
 def _bytes_of(holders: Iterable[Sequence[Value]]) -> int:
@@ -126,6 +140,22 @@ def check_time() -> None:
     budget = _current.get()
     if budget is not None:
         budget.check_time()
+
+
+def timed(items: Iterable[T]) -> Iterable[T]:
+    """The items one by one; raises OverBudgetError as soon as the current budget's time is over.
+
+    >>> list(timed("ab"))
+    ['a', 'b']
+    """
+    budget = _current.get()
+    return items if budget is None or budget.deadline is None else _watched(items, budget)
+
+
+def _watched(items: Iterable[T], budget: Budget) -> Iterator[T]:
+    for item in items:
+        budget.check_time()
+        yield item
 
 
 def turn() -> None:

@@ -92,6 +92,20 @@ def per_channel(values: Array, x: Array) -> Array:
     return values.reshape(-1, *[1] * (x.ndim - 2))
 
 
+def per_column(values: Array, x: Array) -> Array:
+    """One number for each of the last axis of ``x``: the values as they are.
+
+    Raises ValueError for another number of numbers, TypeError for another dtype than that of ``x``.
+
+    >>> per_column(np.ones(3), np.zeros((2, 3)))
+    array([1., 1., 1.])
+    """
+    one_type(x, values)
+    if x.ndim < 1 or values.shape != x.shape[-1:]:
+        raise ValueError(f"expected one number a column of {x.shape}, got shape {values.shape}")
+    return values
+
+
 def integers(*arrays: Array) -> None:
     """Raise TypeError unless all arrays hold integers: places and counts are not rounded."""
     for array in arrays:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from ._automaton import WORD, Program, Step, Test, either, optional, star
 
 _SIZE, _REPEATS = 10_000, 1000  # of a program, and of one counted repetition (as in RE2)
+_LENGTH, _DEPTH = 50_000, 100  # of a pattern in characters, and of its groups
 _CLASSES = {"d": frozenset(string.digits), "w": WORD, "s": frozenset("\t\n\f\r ")}
 _POSIX = {
     "alnum": WORD - {"_"},
@@ -45,6 +46,8 @@ def compiled(pattern: str) -> Program:
     >>> len(compiled("a{3}"))
     3
     """
+    if len(pattern) > _LENGTH:
+        raise ValueError(f"the pattern has {len(pattern)} characters, {_LENGTH} are possible")
     reader = _Reader(pattern)
     program = reader.alternatives(_Flags())
     if reader.rest:
@@ -57,6 +60,7 @@ class _Reader:
 
     def __init__(self, pattern: str) -> None:
         self.rest = pattern
+        self.depth = 0
 
     def took(self, token: str) -> bool:
         """Whether the rest begins with a token, which is taken if so."""
@@ -77,6 +81,7 @@ class _Reader:
         while self.took("|"):
             other, flags = self.sequence(flags)
             program = either(program, other)
+            _check_size(len(program))
         return program
 
     def sequence(self, flags: _Flags) -> tuple[Program, _Flags]:
@@ -126,7 +131,11 @@ class _Reader:
         return flags
 
     def group(self, flags: _Flags) -> Program:
+        self.depth += 1
+        if self.depth > _DEPTH:
+            raise ValueError(f"groups are nested deeper than {_DEPTH}")
         program = self.alternatives(flags)
+        self.depth -= 1
         if not self.took(")"):
             raise ValueError("a group is not closed")
         return program

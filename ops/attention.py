@@ -75,14 +75,12 @@ def attention(
         keys = np.concatenate([past_key, keys], axis=2)
         values = np.concatenate([past_value, values], axis=2)
     past = keys.shape[2] - k.shape[-2]
-    longest = max(queries.shape[2], keys.shape[3], values.shape[3])
-    reserve((*queries.shape[:2], keys.shape[2], longest), queries.dtype)
+    groups = check_heads(queries, keys, values)
     bias = _bias(
         attn_mask, queries, keys.shape[2], past, nonpad_kv_seqlen,
         causal=bool(is_causal), window=(left_window_size, right_window_size),
     )  # fmt: skip
     root = math.sqrt(1 / math.sqrt(queries.shape[-1]) if scale is None else scale)
-    groups = _group_size(queries, keys)
     raw = (queries * root) @ (np.repeat(keys, groups, axis=1) * root).swapaxes(-1, -2)
     capped = softcap * np.tanh(raw / softcap) if softcap else raw
     masked = capped + bias
@@ -130,12 +128,24 @@ def masked_softmax(scores: Array, bias: Array) -> Array:
     return np.asarray(np.where(dead, 0, e / np.where(dead, 1, e.sum(axis=-1, keepdims=True))))
 
 
-def _group_size(queries: Array, keys: Array) -> int:
-    if queries.shape[1] % keys.shape[1]:
-        raise ValueError(
-            f"{queries.shape[1]} query heads cannot be shared among {keys.shape[1]} key heads"
-        )
-    return queries.shape[1] // keys.shape[1]
+def check_heads(q: Array, k: Array, v: Array) -> int:
+    """How many query heads each key head serves; all are (batch, heads, length, size).
+
+    Raises ValueError for shapes that do not fit each other, OverBudgetError if the scores, the
+    result, or the repeated keys and values are over the run's budget.
+
+    >>> check_heads(np.zeros((1, 6, 2, 4)), np.zeros((1, 3, 5, 4)), np.zeros((1, 3, 5, 7)))
+    2
+    """
+    if {q.ndim, k.ndim, v.ndim} != {4} or len(q) != len(k) or q.shape[3] != k.shape[3]:
+        raise ValueError(f"queries of shape {q.shape} cannot attend to keys of shape {k.shape}")
+    if k.shape[:3] != v.shape[:3]:
+        raise ValueError(f"keys of shape {k.shape} and values of shape {v.shape} are no pairs")
+    if not k.shape[1] or q.shape[1] % k.shape[1]:
+        raise ValueError(f"{q.shape[1]} query heads cannot be shared among {k.shape[1]} key heads")
+    reserve((*q.shape[:2], k.shape[2], max(q.shape[2], k.shape[3], v.shape[3])), q.dtype)
+    reserve((*q.shape[:3], v.shape[3]), q.dtype)
+    return q.shape[1] // k.shape[1]
 
 
 def _bias(
@@ -150,9 +160,11 @@ def _bias(
 ) -> Array:
     """What is added to the scores, broadcastable to (batch, heads, queries, keys)."""
     dtype, rows = queries.dtype, queries.shape[2]
+    reserve((rows, total), dtype)  # there may be no texts
     minus_inf = np.array(-np.inf, dtype)
     bias = np.zeros((1, 1, rows, total), dtype)
     if mask is not None:
+        _check_mask(mask, (*queries.shape[:3], total))
         added = np.where(mask, np.zeros((), dtype), minus_inf) if mask.dtype == bool else mask
         missing = total - added.shape[-1]
         if missing > 0:
@@ -162,7 +174,8 @@ def _bias(
     column = np.arange(total)
     offset: Array = np.array([past])
     if lengths is not None:
-        lengths = lengths.reshape(-1)
+        if lengths.shape != (len(queries),):
+            raise ValueError(f"nonpad_kv_seqlen of shape {lengths.shape} for {len(queries)} texts")
         bias = np.where(column < lengths[:, None, None, None], bias, minus_inf)
         offset = offset if past else lengths - rows
     position = (offset[:, None] + np.arange(rows))[:, None, :, None]
@@ -173,6 +186,13 @@ def _bias(
     if right >= 0:
         seen = seen & (column <= position + right)
     return np.asarray(np.where(seen, bias, minus_inf))
+
+
+def _check_mask(mask: Array, scores: tuple[int, ...]) -> None:
+    before = zip(mask.shape[-2::-1], scores[-2::-1], strict=False)
+    fits = 1 <= mask.ndim <= 4 and mask.shape[-1] <= scores[-1]
+    if not fits or any(n not in (1, full) for n, full in before):
+        raise ValueError(f"a mask of shape {mask.shape} for scores of shape {scores}")
 
 
 @op("RotaryEmbedding", since=23, rounds=True)
@@ -226,6 +246,7 @@ def rows_at(cache: Array, positions: Array) -> Array:
     outside = positions[(positions < 0) | (positions >= len(cache))]
     if outside.size:
         raise IndexError(f"position {outside[0]} is outside a cache of {len(cache)}")
+    reserve((*positions.shape, *cache.shape[1:]), cache.dtype)
     return cache[positions]
 
 
@@ -247,6 +268,8 @@ def rotate_pairs(x: Array, cos: Array, sin: Array, size: int, interleaved: bool)
         else (turned.reshape(*turned.shape[:-1], 2, -1).swapaxes(-1, -2))
     )
     first, second = pairs[..., 0], pairs[..., 1]
+    if any(n not in (1, full) for n, full in zip(cos.shape, first.shape[-cos.ndim :], strict=True)):
+        raise ValueError(f"angles of shape {cos.shape} for pairs of shape {first.shape}")
     rotated = np.stack([first * cos - second * sin, first * sin + second * cos], axis=-1)
     if not interleaved:
         rotated = rotated.swapaxes(-1, -2)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ._budget import timed
 from ._registry import op
 from ._rounding import rounded
 from ._typing import Array, dtype_of, is_floating, native
@@ -76,7 +77,7 @@ def _whole_numbers(strings: Array) -> Array:
         except ValueError:
             return float(text)
 
-    numbers = [read(text) for text in strings.reshape(-1)]
+    numbers = [read(text) for text in timed(strings.reshape(-1))]
     # NumPy makes floats of large and small integers together.
     large = max(numbers, default=0) >= 2**63 and all(type(n) is int and n >= 0 for n in numbers)
     kind = np.uint64 if large else None

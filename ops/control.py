@@ -82,7 +82,7 @@ def scan(
 
     Spec: Scan-25.
     """
-    count = len(initial_state_and_scan_inputs) - num_scan_inputs
+    count = _states(initial_state_and_scan_inputs, num_scan_inputs)
     states, scanned = initial_state_and_scan_inputs[:count], initial_state_and_scan_inputs[count:]
     axes = scan_input_axes or (0,) * num_scan_inputs
     backwards = scan_input_directions or (0,) * num_scan_inputs
@@ -129,7 +129,7 @@ def scan_8(
 
     Spec: Scan-8.
     """
-    count = len(initial_state_and_scan_inputs) - num_scan_inputs
+    count = _states(initial_state_and_scan_inputs, num_scan_inputs)
     batch, longest = initial_state_and_scan_inputs[-1].shape[:2]
     lengths = [longest] * batch if sequence_lens is None else sequence_lens.tolist()
     entries = []
@@ -145,6 +145,13 @@ def scan_8(
         ]
         entries.append((*results[:count], *padded))
     return tuple(np.stack(column) for column in zip(*entries, strict=True))
+
+
+def _states(inputs: tuple[Array, ...], scanned: int) -> int:
+    """How many of the inputs are states."""
+    if not 0 < scanned <= len(inputs):
+        raise ValueError(f"{scanned} scan inputs among {len(inputs)} inputs")
+    return len(inputs) - scanned
 
 
 def _truth(cond: Array) -> bool:

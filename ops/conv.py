@@ -69,6 +69,7 @@ def convolve(
         x.shape[2:], w.shape[2:], auto_pad=auto_pad, dilations=dilations, pads=pads, strides=strides
     )
     columns = _grouped(_columns(x, places), group)
+    reserve((len(x), len(w), *places.counts), x.dtype)
     y = w.reshape(group, len(w) // group, columns.shape[2]) @ columns
     return y.reshape(len(x), len(w), *places.counts)
 
@@ -249,6 +250,7 @@ def deform_conv(
     )
     seen = seen if mask is None else seen * mask.reshape(views, 1, count)
     columns = _grouped(seen.reshape(batch, channels, *window).astype(x.dtype, copy=False), group)
+    reserve((batch, len(w), *places.counts), x.dtype)
     y = w.reshape(group, len(w) // group, columns.shape[2]) @ columns
     y = y.reshape(batch, len(w), *places.counts)
     return y if b is None else y + per_channel(b, y)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ._budget import reserve, turn
+from ._budget import reserve, timed, turn
 from ._checks import scalar_int
 from ._interpolation import linear_kernel, taps
 from ._registry import op
@@ -43,7 +43,7 @@ def non_max_suppression(
     overlap = 0.0 if iou_threshold is None else iou_threshold.item()
     low, high = _corners(boxes, center_point_box)
     rows = [np.empty((0, 3), np.int64)]
-    for image, label in np.ndindex(scores.shape[:2]):
+    for image, label in timed(np.ndindex(scores.shape[:2])):
         score = scores[image, label]
         order = np.argsort(-score, kind="stable")
         if score_threshold is not None:
@@ -116,7 +116,7 @@ def roi_align(
     shape = (output_height, output_width)
     reserve((len(rois), x.shape[1], *shape), x.dtype)
     y = np.zeros((len(rois), x.shape[1], *shape), x.dtype)
-    for i, owner in enumerate(_owners(batch_indices, len(x))):
+    for i, owner in timed(enumerate(_owners(batch_indices, len(x)))):
         low, high = np.split(scaled[i], 2)
         sides = high - low if half else np.maximum(high - low, 1)
         rows = _sampled(x[owner], 1, low[0], sides[0], output_height, sampling_ratio, mode)
@@ -132,7 +132,7 @@ def _sampled(
     """``axis`` replaced by two, one for the cells, one for the weighed pixels that each sees."""
     size = image.shape[axis]
     count = ratio if ratio > 0 else max(math.ceil(side / cells), 0)
-    reserve((cells, count), np.float64)
+    reserve((cells, 2 * count, *image.shape[:axis], *image.shape[axis + 1 :]), np.float64)
     points = start + (np.arange(cells)[:, None] + (np.arange(count) + 0.5) / count) * side / cells
     places, weights = taps(np.clip(points, 0, size - 1), linear_kernel, 1)
     weights = weights * ((points >= -1) & (points <= size))[..., None]
@@ -197,7 +197,7 @@ def max_roi_pool(
     shape = (len(rois), x.shape[1], *pooled_shape)
     reserve(shape, x.dtype)
     y = np.empty(shape, x.dtype)
-    for i, owner in enumerate(_owners(rois[:, 0].astype(np.int64), len(x))):
+    for i, owner in timed(enumerate(_owners(rois[:, 0].astype(np.int64), len(x)))):
         top, left, bottom, right = whole[i]
         rows = _largest(x[owner], 1, top, bottom, pooled_shape[0])
         y[i] = _largest(rows, 2, left, right, pooled_shape[1])
@@ -207,11 +207,12 @@ def max_roi_pool(
 def _largest(image: Array, axis: int, first: int, last: int, cells: int) -> Array:
     """``axis`` from ``first`` to ``last`` cut into cells, with the maximum of each."""
     side = max(int(last - first) + 1, 1)
-    edges = [(i * side // cells, -(-(i + 1) * side // cells)) for i in range(cells)]
-    parts = []
-    for low, high in edges:
+    found = np.zeros((cells, *image.shape[:axis], *image.shape[axis + 1 :]), image.dtype)
+    for i in range(cells):
         turn()
+        low, high = i * side // cells, -(-(i + 1) * side // cells)
         inside = np.clip((first + low, first + high), 0, image.shape[axis])
         cell = image.take(range(*inside.tolist()), axis)
-        parts.append(cell.max(axis) if cell.shape[axis] else cell.sum(axis))
-    return np.stack(parts, axis)
+        if cell.shape[axis]:
+            found[i] = cell.max(axis)
+    return np.moveaxis(found, 0, axis)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ._budget import reserve
+from ._budget import reserve, timed
 from ._registry import op
 from ._typing import Array
 
@@ -105,9 +105,10 @@ def _looked_up(x: Array, keys: Sequence[Any] | Array, values: Array, default: An
         raise ValueError(f"{len(plain)} keys for {len(values)} values")
     if (x.dtype.kind in "OUT") != isinstance(plain[0], str):
         raise TypeError(f"the keys are of another type than X, {x.dtype}")
-    places = {_nameable(key): place for place, key in enumerate(plain)}
+    places = {_nameable(key): place for place, key in timed(enumerate(plain))}
     distinct, which = np.unique(x, return_inverse=True)
-    found = np.array([places.get(_nameable(key), -1) for key in distinct.tolist()], np.int64)
+    each = timed(distinct.tolist())
+    found = np.array([places.get(_nameable(key), -1) for key in each], np.int64)
     table = np.append(values, np.array([default], values.dtype))  # -1 finds the default
     return table[found[which.reshape(-1)]].reshape(x.shape)
 

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._budget import turn
+from ._budget import reserve, turn
 from ._checks import one_type, per_channel
 from ._registry import op
 from ._typing import Array, Body, dtype_of
 from .activation import swish
-from .attention import merge_heads, split_heads
+from .attention import check_heads, merge_heads, split_heads
 from .conv import convolve
 from .matmul import matmul
 from .softmax import softmax
@@ -66,8 +66,13 @@ def linear_attention(
         for x, heads in ((query, q_num_heads), (key, kv_num_heads), (value, kv_num_heads))
     )
     batch, heads, time, size = k.shape
-    kept = None if decay is None else np.exp(split_heads(decay.astype(np.float64), kv_num_heads))
-    rate = None if beta is None else split_heads(beta.astype(np.float64), beta.shape[-1])
+    if (len(q), *q.shape[2:]) != (batch, time, size) or k.shape[:3] != v.shape[:3]:
+        raise ValueError(f"Q {q.shape}, K {k.shape} and V {v.shape} do not fit each other")
+    if q_num_heads % kv_num_heads:
+        raise ValueError(f"{q_num_heads} query heads cannot share {kv_num_heads} states")
+    reserve((batch, q_num_heads, max(size, time), v.shape[-1]), np.float64)
+    kept = None if decay is None else np.exp(_a_head(decay, kv_num_heads, k, "decay"))
+    rate = None if beta is None else _a_head(beta, beta.shape[-1], k[..., :1], "beta")
     state = np.zeros((batch, heads, size, v.shape[-1]))
     if past_state is not None:
         state = state + _of_shape(past_state, state.shape)
@@ -93,6 +98,14 @@ def _check_rule(rule: str, decay: Array | None, beta: Array | None) -> None:
     for name, given, needed in (("decay", decay, "gated"), ("beta", beta, "delta")):
         if (given is not None) != (needed in rule):
             raise ValueError(f"{name} is for rules with {needed!r} in their names, not {rule!r}")
+
+
+def _a_head(x: Array, heads: int, k: Array, name: str) -> Array:
+    """(batch, time, heads * 1 or size) as (batch, heads, time, 1 or size)."""
+    split = split_heads(x.astype(np.float64), heads)
+    if any(n not in (1, full) for n, full in zip(split.shape, k.shape, strict=True)):
+        raise ValueError(f"{name} has shape {x.shape}, which does not fit keys {k.shape}")
+    return split
 
 
 def _of_shape(state: Array, shape: tuple[int, ...]) -> Array:
@@ -169,9 +182,7 @@ def flex_attention(
     Spec: ai.onnx.preview FlexAttention-1; Dong et al. 2024.
     """
     one_type(q, k, v)
-    group, rest = divmod(q.shape[1], k.shape[1])
-    if rest or k.shape[:3] != v.shape[:3] or q.ndim != 4:
-        raise ValueError(f"Q {q.shape}, K {k.shape} and V {v.shape} do not fit each other")
+    group = check_heads(q, k, v)
     wide = np.promote_types(q.dtype, np.float32)
     precise = wide if softmax_precision is None else dtype_of(softmax_precision)
     keys, values = np.repeat(k, group, axis=1), np.repeat(v, group, axis=1)

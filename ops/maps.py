@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ._budget import check_time, reserve
+from ._budget import reserve, timed
 from ._registry import op
 from ._typing import Array
 from .prediction import labels_of
@@ -37,11 +37,7 @@ def zip_map(
     if rows.ndim != 2 or rows.shape[1] != len(keys):
         raise ValueError(f"{len(keys)} labels for columns of {x.shape}")
     reserve((*rows.shape, 8), np.float64)  # what an entry takes, at least
-    maps = []
-    for row in rows:
-        check_time()
-        maps.append(dict(zip(keys, row.tolist(), strict=True)))
-    return maps
+    return [dict(zip(keys, row.tolist(), strict=True)) for row in timed(rows)]
 
 
 @op("DictVectorizer", since=1, domain=_ML)
@@ -69,7 +65,7 @@ def dict_vectorizer(
     values = _values(x, list(x))
     table = np.append(values, "" if values.dtype == object else values.dtype.type(0))
     places = {key: place for place, key in enumerate(x)}
-    return table[[places.get(word, -1) for word in words]].reshape(1, -1)
+    return table[[places.get(word, -1) for word in timed(words)]].reshape(1, -1)
 
 
 def _values(x: Mapping[Any, Any], keys: list[Any]) -> Array:

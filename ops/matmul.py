@@ -100,11 +100,14 @@ def _einsum_shape(equation: str, shapes: Sequence[tuple[int, ...]]) -> tuple[int
         head, dots, tail = term.partition("...")
         cut = len(shape) - len(tail)
         if cut < len(head) or (not dots and len(shape) != len(term)):
-            raise ValueError(f"the term {term!r} does not fit the shape {shape}")
+            raise ValueError(f"the term {term[:60]!r} does not fit the shape {shape}")
         named = zip(head + tail, shape[: len(head)] + shape[cut:], strict=True)
         sizes.update((letter, n) for letter, n in named if n != 1 or letter not in sizes)
         free.append(shape[len(head) : cut])
     kept = right if arrow else "..." + "".join(c for c in sizes if left.count(c) == 1)
+    unknown = set(kept.replace("...", "")) - sizes.keys()
+    if unknown:
+        raise ValueError(f"the result has {min(unknown)!r}, which no term has")
     stack = np.broadcast_shapes(*free) if "..." in kept else ()
     return (*stack, *(sizes[letter] for letter in kept.replace("...", "")))
 

@@ -66,9 +66,11 @@ def _where_found(y: Array, seen: Array, places: Windows, storage_order: int) -> 
     known = places.known()
     flat = np.ravel_multi_index(tuple(grid), size, mode="clip", order="F" if storage_order else "C")
     found = np.zeros(y.shape, np.int64)
-    for place, view in reversed(list(places.positions())):
-        here = (seen[view] == y) | np.isnan(seen[view])
-        np.copyto(found, flat[place], where=here & known[place])
+    open_ = np.ones(y.shape, bool)
+    for place, view in places.positions():
+        here = open_ & known[place] & ((seen[view] == y) | np.isnan(seen[view]))
+        np.copyto(found, flat[place], where=here)
+        open_ &= ~here
     planes = np.arange(batch * channels).reshape(batch, channels, *[1] * len(size))
     return found + planes * math.prod(size)
 

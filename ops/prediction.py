@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ._budget import reserve
 from ._registry import op
 from ._typing import Array
 from .activation import sigmoid
@@ -67,6 +68,7 @@ def _linear(
     table = x.reshape(1, -1) if x.ndim == 1 else x
     if rows < 1 or len(coefficients) != rows * table.shape[1]:
         raise ValueError(f"{len(coefficients)} coefficients for {table.shape[1]} features")
+    reserve((len(table), rows), np.float64)
     offsets = np.array(intercepts or (0.0,) * rows)
     if len(offsets) != rows:
         raise ValueError(f"{len(offsets)} intercepts for {rows} scores")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._budget import reserve
+from ._budget import reserve, timed
 from ._registry import op
 from ._typing import Array, dtype_of
 from .softmax import softmax
@@ -125,7 +125,7 @@ def multinomial(
     reserve((len(input), sample_size), np.float64)
     total = softmax(input.astype(np.float64)).cumsum(axis=1)
     thrown = _generator(seed).random((len(input), sample_size)) * total[:, -1:]
-    rows = zip(total, thrown, strict=True)
+    rows = timed(zip(total, thrown, strict=True))
     found = [np.searchsorted(edges[:-1], points, side="right") for edges, points in rows]
     return np.array(found, dtype_of(dtype)).reshape(len(input), sample_size)
 

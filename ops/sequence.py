@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ._budget import reserve
+from ._budget import reserve, timed, turn
 from ._checks import axis_in, int_list, one_type, scalar_int
 from ._registry import op
 from ._typing import Array, Body, Value
-from .slicing import concat
+from .joining import concat, pieces, pieces_of
 
 
 @op("SequenceEmpty", since=11)
@@ -119,18 +119,15 @@ def split_to_sequence(
     Spec: SplitToSequence-24.
     """
     axis = axis_in(axis, input.ndim)
-    size = input.shape[axis]
-    if split is None:
-        pieces = np.split(input, range(1, size), axis) if size else []
-        return pieces if keepdims else [piece.squeeze(axis) for piece in pieces]
-    if split.ndim == 0:
-        if scalar_int(split) <= 0:
-            raise ValueError(f"pieces of length {scalar_int(split)}")
-        return np.split(input, range(scalar_int(split), size, scalar_int(split)), axis)
-    lengths = int_list(split)
-    if min(lengths, default=0) < 0 or sum(lengths) != size:
-        raise ValueError(f"pieces of lengths {lengths} do not make up an axis of size {size}")
-    return np.split(input, np.cumsum(lengths)[:-1], axis)
+    if split is not None and split.ndim:
+        return pieces(input, int_list(split), axis)
+    length = 1 if split is None else scalar_int(split)
+    if length <= 0:
+        raise ValueError(f"pieces of length {length}")
+    found = pieces_of(input, length, axis)
+    return (
+        [piece.squeeze(axis) for piece in timed(found)] if split is None and not keepdims else found
+    )
 
 
 @op("ConcatFromSequence", since=11)
@@ -169,10 +166,11 @@ def sequence_map(
     lengths = {len(other) for other in additional_inputs if isinstance(other, list)}
     if lengths - {len(input_sequence)}:
         raise ValueError(f"sequences of lengths {len(input_sequence)} and {lengths} run alongside")
-    calls = [
-        body(x, *(other[i] if isinstance(other, list) else other for other in additional_inputs))
-        for i, x in enumerate(input_sequence)
-    ]
+    calls = []
+    for i, x in enumerate(input_sequence):
+        turn()
+        others = (other[i] if isinstance(other, list) else other for other in additional_inputs)
+        calls.append(body(x, *others))
     if not calls:
         return tuple([] for _ in body.outputs)
     return tuple(list(column) for column in zip(*calls, strict=True))

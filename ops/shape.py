@@ -61,6 +61,8 @@ def reshape(data: Array, shape: Array, /, *, allowzero: int = 0) -> Array:
         wanted = [n or data.shape[i] for i, n in enumerate(wanted)]
     elif 0 in wanted and -1 in wanted:
         raise ValueError(f"with allowzero the shape {wanted} leaves -1 undefined")
+    if 0 in wanted and -1 not in wanted:
+        reserve(wanted, data.dtype)
     return data.reshape(wanted)
 
 

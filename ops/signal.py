@@ -101,6 +101,7 @@ def stft(
     """
     samples = signal.shape[1] if window is None else len(window)
     length = samples if frame_length is None else scalar_int(frame_length)
+    reserve((length,), signal.dtype)
     weights = np.ones(length, signal.dtype) if window is None else window
     one_type(signal, weights)
     if weights.shape != (length,) or signal.ndim != 3:

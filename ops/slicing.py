@@ -1,8 +1,6 @@
-"""Tensors cut, joined, padded and repeated."""
+"""Tensors cut, padded and repeated."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
@@ -62,92 +60,6 @@ def slice_1(
     """
     chosen = None if axes is None else np.array(axes, np.int64)
     return slice_(data, np.array(starts, np.int64), np.array(ends, np.int64), chosen)
-
-
-@op("Split", since=13)
-def split(
-    input: Array,
-    split: Array | None = None,
-    /,
-    *,
-    axis: int = 0,
-    num_outputs: int | None = None,
-) -> tuple[Array, ...]:
-    """Pieces of the given lengths along ``axis``, or ``num_outputs`` equal ones, the last shorter.
-
-    Raises ValueError if lengths are negative, do not add up to the axis, or are not asked for.
-
-    >>> [piece.tolist() for piece in split(np.arange(7), num_outputs=3)]
-    [[0, 1, 2], [3, 4, 5], [6]]
-
-    Spec: Split-18.
-    """
-    axis = axis_in(axis, input.ndim)
-    size = input.shape[axis]
-    lengths = None if split is None else int_list(split)
-    if lengths is None:
-        if not num_outputs:
-            raise ValueError("neither the lengths nor the number of pieces is given")
-        piece = math.ceil(size / num_outputs)
-        lengths = [max(0, min(piece, size - i * piece)) for i in range(num_outputs)]
-    if min(lengths, default=0) < 0 or sum(lengths) != size:
-        raise ValueError(f"pieces of lengths {lengths} do not make up an axis of size {size}")
-    if num_outputs is not None and len(lengths) != num_outputs:
-        raise ValueError(f"{len(lengths)} lengths for {num_outputs} outputs")
-    return tuple(np.split(input, np.cumsum(lengths)[:-1], axis))
-
-
-@op("Split", since=2)
-def split_2(
-    input: Array,
-    /,
-    *,
-    axis: int = 0,
-    split: tuple[int, ...] | None = None,
-    num_outputs: int | None = None,
-) -> tuple[Array, ...]:
-    """Pieces of the given lengths along ``axis``, or equal ones, when lengths were an attribute.
-
-    >>> [piece.tolist() for piece in split_2(np.arange(3), split=(1, 2))]
-    [[0], [1, 2]]
-
-    Spec: Split-11.
-    """
-    lengths = None if split is None else np.array(split, np.int64)
-    return _split(input, lengths, axis=axis, num_outputs=num_outputs)
-
-
-_split = split
-
-
-@op("Concat", since=4)
-def concat(*inputs: Array, axis: int) -> Array:
-    """The inputs one behind the other along ``axis``.
-
-    One dtype, and one shape but for that axis; TypeError and ValueError otherwise.
-
-    >>> concat(np.array([1]), np.array([2, 3]), axis=0)
-    array([1, 2, 3])
-
-    Spec: Concat-13.
-    """
-    same_type(*(i.reshape(-1)[:1] for i in inputs))
-    axis = axis_in(axis, inputs[0].ndim)
-    total = sum(i.shape[axis] for i in inputs if i.ndim > axis)
-    reserve((*inputs[0].shape[:axis], total, *inputs[0].shape[axis + 1 :]), inputs[0].dtype)
-    return np.concatenate(inputs, axis=axis)
-
-
-@op("Concat", since=1)
-def concat_1(*inputs: Array, axis: int = 1) -> Array:
-    """The inputs one behind the other, along axis 1 unless told otherwise.
-
-    >>> concat_1(np.array([[1]]), np.array([[2, 3]]))
-    array([[1, 2, 3]])
-
-    Spec: Concat-1.
-    """
-    return concat(*inputs, axis=axis)
 
 
 @op("Pad", since=11)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._budget import reserve, turn
+from ._budget import reserve, timed, turn
 from ._registry import op
 from ._typing import Array
 from .activation import sigmoid
@@ -138,15 +138,17 @@ def svm_classifier(
         vectors = _table(support_vectors, supports, x.shape[1], "support_vectors")
         weights = _table(coefficients, classes - 1, supports, "coefficients")
         near = _kernel(wide, vectors, kernel_type, kernel_params)
+        reserve((len(x), classes, classes), np.float64)
         duels = _duels(near, weights, vectors_per_class or ())
         scores = duels + _table(rho, 1, duels.shape[1], "rho")
-        pairs = np.array([*combinations(range(classes), 2)]).reshape(-1, 2)
-        wins = np.where(scores > 0, *pairs.T)
-        winner = (wins[..., None] == np.arange(classes)).sum(axis=1).argmax(axis=1)
+        pairs = np.triu_indices(classes, 1)
+        wins = np.zeros((len(x), classes), np.int64)
+        np.add.at(wins, (np.arange(len(x))[:, None], np.where(scores > 0, *pairs)), 1)
+        winner = wins.argmax(axis=1)
         if prob_a:
-            a, b = (_table(p, 1, len(pairs), "prob_a or prob_b") for p in (prob_a, prob_b))
+            a, b = (_table(p, 1, duels.shape[1], "prob_a or prob_b") for p in (prob_a, prob_b))
             scores = _probabilities(1 - sigmoid(scores * a + b), classes)
-        elif len(pairs) == 1:
+        elif classes == 2:
             scores = np.concatenate([-scores, scores], axis=1)
     return SVMClassifier(labels[winner], transformed(scores, post_transform).astype(np.float32))
 
@@ -179,7 +181,6 @@ def _probabilities(first: Array, classes: int) -> Array:
     is least, approached in libsvm's steps and to its accuracy.
     """
     r = np.zeros((len(first), classes, classes))
-    reserve(r.shape, np.float64)
     above = np.triu_indices(classes, 1)
     r[:, above[0], above[1]] = np.clip(first, 1e-7, 1 - 1e-7)
     r[:, above[1], above[0]] = 1 - r[:, above[0], above[1]]
@@ -188,13 +189,12 @@ def _probabilities(first: Array, classes: int) -> Array:
     q[:, each, each] = np.square(r).sum(axis=1)
     p = np.full((len(first), classes), 1 / classes)
     for _ in range(max(100, classes)):
-        turn()
         slope = (q @ p[..., None])[..., 0]
         level = (p * slope).sum(axis=1, keepdims=True)
         moving = (np.abs(slope - level) >= 0.005 / classes).any(axis=1, keepdims=True)
         if not moving.any():
             break
-        for t in range(classes):
+        for t in timed(range(classes)):
             row, own = q[:, t], q[:, t, t, None]
             step = np.where(moving, (level - slope[:, t, None]) / own, 0)
             p[:, t, None] += step

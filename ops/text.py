@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._automaton import fullmatch
-from ._budget import reserve, turn
+from ._budget import reserve, timed, turn
 from ._regex import compiled
 from ._registry import op
 from ._typing import Array
@@ -69,7 +69,8 @@ def string_normalizer(
     _strings(x)
     compare: Callable[[str], str] = str if is_case_sensitive else str.lower
     stops = set(map(compare, stopwords or ()))
-    kept = [actions[case_change_action](text) for text in x.flat if compare(text) not in stops]
+    change = actions[case_change_action]
+    kept = [change(text) for text in timed(x.flat) if compare(text) not in stops]
     return np.array(kept or [""], object).reshape(*x.shape[:-1], -1)
 
 
@@ -99,13 +100,13 @@ def string_split(
     limit = -1 if maxsplit is None else maxsplit
     pieces = [
         text.split(delimiter, limit) if delimiter else text.strip().split(None, limit)
-        for text in x.flat
+        for text in timed(x.flat)
     ]
     counts = np.array([len(row) for row in pieces], np.int64).reshape(x.shape)
     width = int(counts.max(initial=0))
     reserve((*x.shape, width), object)
     table = np.full((x.size, width), "", object)
-    for i, row in enumerate(pieces):
+    for i, row in timed(enumerate(pieces)):
         table[i, : len(row)] = row
     return StringSplit(table.reshape(*x.shape, width), counts)
 
@@ -125,7 +126,7 @@ def regex_full_match(x: Array, /, *, pattern: str | None = None) -> Array:
     if pattern is None:
         raise ValueError("a pattern must be given")
     program = compiled(pattern)
-    return np.array([fullmatch(program, text) for text in x.flat], bool).reshape(x.shape)
+    return np.array([fullmatch(program, text) for text in timed(x.flat)], bool).reshape(x.shape)
 
 
 @op("TfIdfVectorizer", since=9)
@@ -158,6 +159,10 @@ def tf_idf_vectorizer(
 
     Spec: TfIdfVectorizer-9.
     """
+    if not 1 <= min_gram_length <= max_gram_length or max_skip_count < 0:
+        raise ValueError(
+            f"n-grams of {min_gram_length} to {max_gram_length} tokens, with {max_skip_count} skips"
+        )
     if mode not in ("TF", "IDF", "TFIDF"):
         raise ValueError(f"mode is TF, IDF or TFIDF, not {mode!r}")
     if x.dtype.kind not in "iuOUT":
@@ -174,10 +179,13 @@ def tf_idf_vectorizer(
     width = max(ngram_indexes, default=-1) + 1
     reserve((len(rows), width), np.float32)
     y = np.zeros((len(rows), width), np.float32)
-    lengths = range(min_gram_length, max_gram_length + 1)
+    # Those of the pool have no more tokens than it has starts.
+    lengths = range(min_gram_length, min(max_gram_length, len(ngram_counts)) + 1)
+    wanted = set(grams)
     for row, tokens in enumerate(rows):
-        found = Counter(_occurrences(tokens, lengths, max_skip_count))
-        for gram, place, factor in zip(grams, ngram_indexes, factors, strict=True):
+        seen = _occurrences(tokens, lengths, max_skip_count)
+        found = Counter(gram for gram in seen if gram in wanted)
+        for gram, place, factor in timed(zip(grams, ngram_indexes, factors, strict=True)):
             y[row, place] += factor * (min(found[gram], 1) if mode == "IDF" else found[gram])
     return y.reshape(*x.shape[:-1], width)
 
@@ -185,10 +193,11 @@ def tf_idf_vectorizer(
 def _grams(pool: Sequence[object], starts: Sequence[int]) -> list[tuple[object, ...]]:
     """The n-grams of a pool in order."""
     grams = []
-    for n, (start, end) in enumerate(zip(starts, [*starts[1:], len(pool)], strict=True), 1):
+    bounds = zip(starts, [*starts[1:], len(pool)], strict=True)
+    for n, (start, end) in timed(enumerate(bounds, 1)):
         if not 0 <= start <= end <= len(pool) or (end - start) % n:
             raise ValueError(f"the pool's {n}-grams cannot lie from {start} to {end}")
-        grams += [tuple(pool[i : i + n]) for i in range(start, end, n)]
+        grams += [tuple(pool[i : i + n]) for i in timed(range(start, end, n))]
     return grams
 
 
@@ -202,5 +211,5 @@ def _occurrences(
             reach = (n - 1) * step + 1
             if reach > len(tokens):
                 break
-            for begin in range(len(tokens) - reach + 1):
+            for begin in timed(range(len(tokens) - reach + 1)):
                 yield tuple(tokens[begin : begin + reach : step])

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._budget import reserve, turn
+from ._budget import reserve, timed, turn
 from ._registry import op
 from ._typing import Array
 from .prediction import labels_of, transformed
@@ -55,7 +55,7 @@ def _scores(
         lengths = {len(column) for column in columns if column is not None}
         if len(lengths) > 1:
             raise ValueError(f"the attributes of the {kind} have different lengths: {lengths}")
-    places = {pair: i for i, pair in enumerate(_pairs(nodes.treeids, nodes.nodeids))}
+    places = {pair: i for i, pair in timed(enumerate(_pairs(nodes.treeids, nodes.nodeids)))}
     forest = _forest(nodes, places, x.shape[1])
     voter = _found(places, _pairs(votes.treeids, votes.nodeids))
     order = np.argsort(voter, kind="stable")
@@ -85,7 +85,7 @@ def _found(places: dict[tuple[int, int], int], pairs: list[tuple[int, int]]) -> 
     lost = next((pair for pair in pairs if pair not in places), None)
     if lost is not None:
         raise IndexError(f"tree {lost[0]} has no node {lost[1]}")
-    return np.array([places[pair] for pair in pairs], np.int64)
+    return np.array([places[pair] for pair in timed(pairs)], np.int64)
 
 
 def _forest(nodes: _Nodes, places: dict[tuple[int, int], int], features: int) -> Forest:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from embedx.binding import bind, check_operators
@@ -43,3 +45,35 @@ def test_unknown_operators_are_refused_with_the_nearest_ones() -> None:
         "Xyz in domain ai.onnx (1 times",
     ):
         assert expected in message
+
+
+def split(opset: int, outputs: int, lengths: str = "", **attributes: Any) -> Node:
+    made = tuple(f"y{i}" for i in range(outputs))
+    return Node("Split", ("x", lengths), made, attributes, name="last", opset=opset, index=7)
+
+
+@pytest.mark.parametrize("given", [1, 3, 2**31])
+def test_split_has_the_outputs_that_it_tells(given: int) -> None:
+    with pytest.raises(ModelError, match=rf"Split 'last' \(node 7\) has 2 outputs, .* {given}$"):
+        bind(split(18, 2, num_outputs=given))
+
+
+@pytest.mark.parametrize("opset", [2, 13])
+def test_before_opset_18_the_outputs_of_split_told_their_number(opset: int) -> None:
+    call = bind(replace(split(opset, 2), inputs=("x",)))
+    assert [piece.tolist() for piece in call(np.arange(4))] == [[0, 1], [2, 3]]
+    with pytest.raises(ValueError, match="cannot be cut into 2 equal pieces"):
+        call(np.arange(3))
+
+
+@pytest.mark.parametrize("opset", [13, 18])
+def test_split_makes_no_more_pieces_than_it_has_outputs(opset: int) -> None:
+    call = bind(split(opset, 2, "lengths"))
+    assert [len(piece) for piece in call(np.arange(4), np.array([1, 3]))] == [1, 3]
+    with pytest.raises(ValueError, match="3 lengths for 2 outputs"):
+        call(np.arange(4), np.array([1, 1, 2]))
+
+
+def test_since_opset_18_split_must_be_told_what_to_do() -> None:
+    with pytest.raises(ValueError, match="neither the lengths nor the number of pieces"):
+        bind(split(18, 2))(np.arange(4), None)

@@ -90,6 +90,7 @@ def _tensor(**fields: Any) -> Any:
         (lambda p: p.graph.initializer.append(p.graph.initializer[0]), "occurs twice"),
         (_tensor(dims=[-1], data_type=1), r"has the dimensions \(-1,\)"),
         (_tensor(dims=[2**40, 2**40], data_type=1), "has the dimensions"),
+        (_tensor(dims=[0, 2**40], data_type=1), r"has the dimensions \(0, 1099511627776\)"),
         (_tensor(dims=[2], data_type=99), "99 is no ONNX element type"),
         (_tensor(dims=[2], data_type=1, raw_data=b"1234"), "takes 8 bytes, not 4"),
         (_tensor(dims=[2], data_type=1, float_data=[1.0]), "has 1 of 2 elements"),

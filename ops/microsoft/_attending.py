@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from .._checks import scalar_int
+from .._budget import reserve
+from .._checks import per_column, scalar_int
 from .._typing import Array
 from ..attention import split_heads
 
@@ -25,7 +26,7 @@ def heads_of(
     q, k, v = _unpacked(query, key, value)
     parts = [None] * 3 if bias is None else np.split(bias, [q.shape[-1], 2 * q.shape[-1]])
     q, k, v = (
-        split_heads(x if part is None or x.ndim == 4 else x + part, heads)
+        split_heads(x if part is None or x.ndim == 4 else x + per_column(part, x), heads)
         for x, part in zip((q, k, v), parts, strict=True)
     )
     return q, k, v
@@ -110,6 +111,7 @@ def score_bias(
     >>> score_bias(np.array([[1, 0]]), one, one, 0, -5.0, False)
     array([[[[ 0., -5.]]]])
     """
+    reserve((q.shape[2], k.shape[2]), q.dtype)  # there may be no texts
     row, column = past + np.arange(q.shape[2])[:, None], np.arange(k.shape[2])
     bias = np.zeros((1, 1, 1, 1), q.dtype)
     if mask is not None:
@@ -130,7 +132,12 @@ def _kept(mask: Array, batch: int, row: Array, column: Array) -> Array:
         return np.asarray(mask[:, None, None, :] > 0)
     if mask.ndim == 3 and mask.shape == (batch, queries, keys):
         return np.asarray(mask[:, None] > 0)
-    if mask.ndim == 4 and mask.shape[2] > row.max(initial=-1) and mask.shape[3] >= keys:
+    last = row.max(initial=-1)
+    if (
+        mask.ndim == 4
+        and mask.shape[:2] == (batch, 1)
+        and (mask.shape[2] > last and mask.shape[3] >= keys)
+    ):
         return np.asarray(mask[:, :, row, column] > 0)
     raise ValueError(
         f"a mask of shape {mask.shape} does not fit {batch} texts, {queries} queries, {keys} keys"

@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._checks import per_column
 from .._registry import op
 from .._typing import Array
-from ..attention import merge_heads, rotate_pairs, split_heads
+from ..attention import check_heads, merge_heads, rotate_pairs, split_heads
+from ..matmul import matmul
 from ..softmax import softmax
 from ._attending import cached, heads_of, past_tokens, scaled_scores, score_bias
 from .packing import restore_padding
@@ -60,9 +62,10 @@ def attention(
     """
     if past_present_share_buffer and (past is None or past_sequence_length is None):
         raise ValueError("a shared cache needs a past and its past_sequence_length")
-    projected = input @ weights if bias is None else input @ weights + bias
+    projected = matmul(input, weights)
     return attend(
-        projected, qkv_hidden_sizes or (weights.shape[1] // 3,) * 3, mask_index, past,
+        projected if bias is None else projected + per_column(bias, projected),
+        qkv_hidden_sizes or (weights.shape[1] // 3,) * 3, mask_index, past,
         attention_bias, past_sequence_length if past_present_share_buffer else None,
         do_rotary=bool(do_rotary), mask_filter_value=mask_filter_value,
         num_heads=num_heads, rotary_embedding_dim=rotary_embedding_dim, scale=scale,
@@ -91,6 +94,8 @@ def attend(
     ...        mask_filter_value=None, num_heads=1, scale=None, unidirectional=False).output
     array([[[5.]]], dtype=float32)
     """
+    if len(sizes) != 3 or min(sizes) < 0 or sum(sizes) != projected.shape[-1]:
+        raise ValueError(f"qkv_hidden_sizes do not make up {projected.shape[-1]} columns")
     q, k, v = (
         split_heads(part, num_heads) for part in np.split(projected, np.cumsum(sizes)[:-1], axis=-1)
     )
@@ -103,6 +108,7 @@ def attend(
         cached(None if past is None else past[i], x, past_length) for i, x in enumerate((k, v))
     )
     k, v = (x[:, :, : before + q.shape[2]] for x in (keys, values))
+    check_heads(q, k, v)
     added = score_bias(mask, q, k, before, mask_filter_value, unidirectional)
     output = merge_heads(softmax(scaled_scores(q, k, scale, bias) + added) @ v)
     # Values may be narrower than keys; then there is no tensor that holds both.
@@ -161,6 +167,7 @@ def multi_head_attention(
     keys = cached(past_key, k, past_sequence_length)
     values = cached(past_value, v, past_sequence_length)
     k, v = (x[:, :, : before + k.shape[2]] for x in (keys, values))
+    check_heads(q, k, v)
     added = score_bias(key_padding_mask, q, k, before, mask_filter_value, bool(unidirectional))
     scores = scaled_scores(q, k, scale, attention_bias) + added
     return MultiHeadAttention(merge_heads(softmax(scores) @ v), keys, values, scores)

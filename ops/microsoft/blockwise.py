@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 
-from .._checks import axis_in, indices_in
+from .._budget import reserve
+from .._checks import axis_in, indices_in, per_column
 from .._registry import op
 from .._typing import Array
+from ..matmul import matmul
 
 # The sixteen levels of NF4 (Dettmers et al. 2023) and of FP4, by their 4-bit codes.
 _NF4 = np.array(
@@ -54,6 +56,8 @@ def matmul_nbits(
     """
     if weight_prepacked:
         raise ValueError("prepacked weights depend on a device and are not supported")
+    if block_size < 1 or min(N, K) < 0 or a.shape[-1:] != (K,):
+        raise ValueError(f"{N} rows of {K} numbers in blocks of {block_size} for A {a.shape}")
     blocks = math.ceil(K / block_size)
     codes = unpack_bits(b.reshape(N, blocks, -1), bits)[..., :block_size].astype(np.float32)
     levels = codes - _zero_points(zero_points, N, blocks, bits)
@@ -62,8 +66,8 @@ def matmul_nbits(
     if accuracy_level == 4 and whole:
         y = _quantized_product(a, levels, scales.reshape(N, blocks).astype(np.float32))
     else:
-        y = a @ weight.reshape(N, -1)[:, :K].T.astype(a.dtype)
-    return np.asarray(y if bias is None else y + bias)
+        y = matmul(a, weight.reshape(N, -1)[:, :K].T.astype(a.dtype))
+    return np.asarray(y if bias is None else y + per_column(bias, y))
 
 
 def unpack_bits(packed: Array, bits: int) -> Array:
@@ -94,6 +98,7 @@ def _quantized_product(a: Array, levels: Array, scales: Array) -> Array:
     parts = np.pad(a, padding).reshape(-1, blocks, size)
     step = np.abs(parts).max(axis=-1, keepdims=True) / 127
     whole = np.rint(np.divide(parts, step, out=np.zeros_like(parts), where=step != 0))
+    reserve((len(parts), blocks, len(levels)), np.float32)
     sums = np.einsum("mbk,nbk->mbn", whole.astype(np.float32), levels, optimize=True)
     y = (sums * step.astype(np.float32) * scales.T[None]).sum(axis=1)
     return np.asarray(y).astype(a.dtype).reshape(*a.shape[:-1], -1)
@@ -127,9 +132,11 @@ def matmul_bnb4(
     """
     codes = np.stack([b.reshape(-1) >> 4, b.reshape(-1) & 15], axis=-1).reshape(-1)[: N * K]
     levels = (_NF4 if quant_type == 1 else _FP4)[codes]
-    scale = np.repeat(absmax.astype(np.float32), block_size)[: N * K]
+    if block_size < 1 or len(levels) != N * K or absmax.size != -(-N * K // block_size):
+        raise ValueError(f"{b.size} bytes and {absmax.size} scales for {N} rows of {K} numbers")
+    scale = np.repeat(absmax.reshape(-1).astype(np.float32), min(block_size, N * K))[: N * K]
     weight = (levels * scale).reshape(N, K).astype(a.dtype)
-    return np.asarray(a @ (weight.T if transB else weight.reshape(K, N)))
+    return matmul(a, weight.T if transB else weight.reshape(K, N))
 
 
 @op("GatherBlockQuantized", since=1, domain="com.microsoft")
@@ -149,7 +156,7 @@ def gather_block_quantized(
 
     ``data`` is int4, uint4, or uint8 holding ``bits`` bits a number on its last axis, low bits
     first, as do its zero points; these are 0 if missing, for uint8 2**(bits - 1). Raises IndexError
-    for an index outside [-size, size).
+    for an index outside [-size, size), ValueError unless there is a scale for each block.
 
     >>> data, scales = np.uint8([[0x98], [0x0F]]), np.float32([[0.5], [2.0]])
     >>> gather_block_quantized(data, np.array([0]), scales, block_size=16)
@@ -158,18 +165,27 @@ def gather_block_quantized(
     Spec: com.microsoft.GatherBlockQuantized-1.
     """
     packed = data.dtype == np.uint8 and bits < 8
-    if packed:
-        data = unpack_bits(data, bits)
-        zero_points = None if zero_points is None else unpack_bits(zero_points, bits)
+    data = unpack_bits(data, bits) if packed else data
+    if block_size < 1:
+        raise ValueError(f"blocks of {block_size} elements")
     gathered, blocked = axis_in(gather_axis, data.ndim), axis_in(quantize_axis, data.ndim)
+    blocks = [*data.shape]
+    blocks[blocked] = -(-blocks[blocked] // block_size)
+    if packed and zero_points is not None:
+        zero_points = unpack_bits(zero_points, bits)[..., : blocks[-1]]
+    for value in (scales, zero_points):
+        if value is not None and [*value.shape] != blocks:
+            raise ValueError(f"scales or zero points of shape {value.shape} for blocks {blocks}")
     places = indices_in(indices, data.shape[gathered])
+    shape = (*data.shape[:gathered], *indices.shape, *data.shape[gathered + 1 :])
+    reserve(shape, np.float32)
     rows = data.take(places, axis=gathered).astype(np.float32)
     # Behind the gathered axis every axis moves by the extra ranks of the indices.
     along = blocked + (indices.ndim - 1 if blocked > gathered else 0)
 
     def spread(value: Array) -> Array:
         chosen = value.take(places, axis=gathered).astype(np.float32)
-        return np.repeat(chosen, block_size, axis=along).take(range(rows.shape[along]), along)
+        return chosen.take(np.arange(rows.shape[along]) // block_size, along)
 
     if zero_points is not None:
         rows = rows - spread(zero_points)

@@ -7,7 +7,7 @@ import numpy as np
 from .._checks import scalar_int
 from .._registry import op
 from .._typing import Array
-from ..attention import merge_heads
+from ..attention import check_heads, merge_heads
 from ..softmax import softmax
 from ._attending import cached, heads_of, past_tokens, scaled_scores, score_bias
 from .attention import MultiHeadAttention
@@ -67,6 +67,7 @@ def decoder_masked_multi_head_attention(
     if cache_indirection is not None and beam_width is not None:
         beams = _beams(cache_indirection, scalar_int(beam_width), len(q), before)
         k, v = (_followed(x, beams) for x in (k, v))
+    check_heads(q, k, v)
     added = score_bias(mask_index, q, k, before, mask_filter_value, False)
     scores = scaled_scores(q, k, scale, attention_bias) + added
     return MultiHeadAttention(merge_heads(softmax(scores) @ v), keys, values, scores)

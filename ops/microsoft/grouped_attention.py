@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._budget import reserve
 from .._registry import op
 from .._typing import Array
-from ..attention import merge_heads, rotate_pairs, rows_at, split_heads
+from ..attention import check_heads, merge_heads, rotate_pairs, rows_at, split_heads
 from ._attending import checked_bias
 from .normalization import simplified_layer_normalization
 
@@ -89,6 +90,8 @@ def group_query_attention(
         q = _normalised(q, q_norm_weight, q_norm_epsilon or qk_norm_epsilon)
         k = _normalised(k, k_norm_weight, k_norm_epsilon or qk_norm_epsilon)
     new, total = q.shape[2], seqlens_k.reshape(-1).astype(np.int64) + 1
+    if len(total) != len(q):
+        raise ValueError(f"{len(total)} lengths (seqlens_k) for {len(q)} texts")
     # In the first step the texts may be padded; later on the new tokens are the last ones.
     first = new == int(total_sequence_length.reshape(()))
     past = np.zeros_like(total) if first else total - new
@@ -105,6 +108,7 @@ def group_query_attention(
         int(total_sequence_length.reshape(())), 0 if past_key is None else past_key.shape[2]
     )
     keys, values = _cached(past_key, k, past, length), _cached(past_value, v, past, length)
+    groups = check_heads(q, keys, values)
     hidden = _hidden(positions, total, length, bool(causal), local_window_size)
     scores = _scores(q, keys, scale, softcap)
     if attention_bias is not None:
@@ -113,7 +117,7 @@ def group_query_attention(
     scores = np.where(hidden, scores.dtype.type(-np.inf), scores)
     sink = head_sink if head_sink is not None else np.zeros(1) if smooth_softmax == 1 else None
     weights = _softmax(scores, sink)
-    output = weights @ np.repeat(values, num_heads // kv_num_heads, axis=1)
+    output = weights @ np.repeat(values, groups, axis=1)
     shown = weights if qk_output == 2 else scores
     return GroupQueryAttention(merge_heads(output), keys, values, shown)
 
@@ -141,6 +145,7 @@ def _turned(x: Array, cos: Array, sin: Array, positions: Array, interleaved: boo
 def _cached(past: Array | None, new: Array, start: Array, length: int) -> Array:
     """The cache of ``length`` with each text's new tokens behind its old ones."""
     batch, heads, count, size = new.shape
+    reserve((batch, heads, length, size), new.dtype)
     cache = np.zeros((batch, heads, length, size), new.dtype)
     if past is not None:
         cache[:, :, : past.shape[2]] = past

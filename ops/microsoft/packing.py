@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._budget import reserve
 from .._registry import op
 from .._typing import Array
 
@@ -55,6 +56,7 @@ def restore_padding(input: Array, token_offset: Array, /) -> Array:
     Spec: com.microsoft.RestorePadding-1.
     """
     tokens, hidden = input.shape
+    reserve((token_offset.size, hidden), input.dtype)
     output = np.zeros((token_offset.size, hidden), input.dtype)
     output[token_offset.reshape(-1)[:tokens]] = input
     return output.reshape(*token_offset.shape, hidden)

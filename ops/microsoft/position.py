@@ -7,10 +7,12 @@ import math
 import numpy as np
 
 from .. import activation
-from .._checks import scalar_int
+from .._budget import reserve
+from .._checks import per_column, scalar_int
 from .._registry import op
 from .._typing import Array
 from ..attention import merge_heads, rotate_pairs, rows_at, split_heads
+from ..matmul import matmul
 from .packing import restore_padding
 
 
@@ -75,7 +77,9 @@ def relative_position_bias(
     Spec: com.microsoft.RelativePositionBias-1; Raffel et al. 2019.
     """
     buckets, heads = bias_table.shape
-    distance = np.arange(scalar_int(key_length)) - np.arange(scalar_int(query_length))[:, None]
+    queries, keys = scalar_int(query_length), scalar_int(key_length)
+    reserve((heads + 4, queries, keys), np.float64)  # and the distances
+    distance = np.arange(keys) - np.arange(queries)[:, None]
     places = _buckets(distance, bool(is_bidirectional), buckets, max_distance)
     return bias_table.reshape(heads, buckets)[:, places][None]
 
@@ -122,8 +126,13 @@ def gated_relative_position_bias(
     """
     if token_offset is not None:
         query_layer = restore_padding(query_layer, token_offset)
-    queries = split_heads(query_layer + query_bias, num_heads)
-    units = queries @ weight + bias
+    queries = split_heads(query_layer + per_column(query_bias, query_layer), num_heads)
+    units = matmul(queries, weight)
+    units = units + per_column(bias, units)
     gates = activation.sigmoid(units.reshape(*units.shape[:-1], 2, -1).sum(axis=-1))
+    batch, heads, length = queries.shape[:3]
+    if eco_a.shape != (1, heads, 1, 1) or rel_pos.shape != (1, heads, length, length):
+        raise ValueError(f"eco_a {eco_a.shape} and rel_pos {rel_pos.shape} for {queries.shape}")
+    reserve((batch, heads, length, length), rel_pos.dtype)
     update, reset = gates[..., :1], gates[..., 1:]
     return np.asarray((update * (reset * eco_a - 1) + 2) * rel_pos)

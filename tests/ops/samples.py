@@ -104,6 +104,7 @@ SAMPLES: dict[str, Sample] = {
     "Slice-10": ([X, i64(0), i64(2), i64(1)], {}),
     "Split-2": ([X], {"axis": 1, "split": (1, 2)}),
     "Split-13": ([X, i64(1, 2)], {"axis": 1}),
+    "Split-18": ([X], {"axis": 1, "num_outputs": 2}),
     "Tile-1": ([X, i64(2), i64(1)], {}),
     "Tile-6": ([X, i64(2, 1)], {}),
     "DepthToSpace-1": ([IMAGE], {"blocksize": 2}),

@@ -255,6 +255,16 @@ ONE: Array = np.ones((1, 2, 3, 4))
         ([ONE[0], ONE[0], ONE[0]], {"q_num_heads": 2}, "into None heads"),
         ([ONE[0]] * 3, {"q_num_heads": 3, "kv_num_heads": 3}, "into 3 heads"),
         ([ONE[0, 0]] * 3, {"q_num_heads": 1, "kv_num_heads": 1}, "into 1 heads"),
+        ([ONE, ONE.repeat(2, 0), ONE], {}, r"cannot attend to keys of shape \(2, 2, 3, 4\)"),
+        ([ONE, ONE[..., :1], ONE], {}, r"cannot attend to keys of shape \(1, 2, 3, 1\)"),
+        ([ONE, ONE, ONE.repeat(2, 0)], {}, "are no pairs"),
+        ([ONE, ONE, ONE[:, :1]], {}, "are no pairs"),
+        ([ONE, ONE[:, :0], ONE[:, :0]], {}, "shared among 0 key heads"),
+        ([ONE, ONE, ONE, np.ones((3, 4))], {}, r"a mask of shape \(3, 4\) for scores of"),
+        ([ONE, ONE, ONE, np.ones((2, 1, 3, 3))], {}, "a mask of shape"),
+        ([ONE, ONE, ONE, np.ones((1, 1, 1, 3, 3))], {}, "a mask of shape"),
+        ([ONE, ONE, ONE, np.ones(())], {}, "a mask of shape"),
+        ([ONE, ONE, ONE, None, None, None, np.array([3, 3])], {}, "nonpad_kv_seqlen of shape"),
     ],
 )
 def test_attention_refuses(inputs: list[Any], attributes: dict[str, int], message: str) -> None:

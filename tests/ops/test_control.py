@@ -191,6 +191,11 @@ def test_scan_refuses() -> None:
         scan(np.array([0]), np.arange(2), body=running, num_scan_inputs=1, scan_input_axes=(1,))
     with pytest.raises(ValueError, match="axis 2 does not exist"):
         scan(np.array([0]), np.arange(2), body=running, num_scan_inputs=1, scan_output_axes=(2,))
+    for count in (0, -1, 3, 2**31):
+        for operator in (scan, scan_8):
+            inputs = [None] * (operator is scan_8) + [np.zeros((1, 2)), np.zeros((1, 2))]
+            with pytest.raises(ValueError, match=f"{count} scan inputs among 2 inputs"):
+                operator(*inputs, body=running, num_scan_inputs=count)  # type: ignore[arg-type]
 
 
 @given(st.lists(st.lists(st.integers(-9, 9), min_size=1, max_size=3), min_size=1, max_size=3),

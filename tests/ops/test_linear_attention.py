@@ -123,6 +123,11 @@ X = np.ones((1, 2, 4))
         ((None, X), {"update_rule": "linear"}, "decay is for"),
         ((np.ones((1, 2, 2, 3)),), {"update_rule": "linear"}, "the past state"),
         ((), {"update_rule": "linear", "kv_num_heads": 3}, "cannot be split"),
+        ((), {"update_rule": "linear", "q_num_heads": 1, "kv_num_heads": 2}, "do not fit each"),
+        ((None, np.ones((1, 3, 4))), {"update_rule": "gated"}, "decay has shape"),
+        ((None, np.ones((2, 2, 4))), {"update_rule": "gated"}, "decay has shape"),
+        ((None, None, np.ones((1, 3, 2))), {"update_rule": "delta"}, "beta has shape"),
+        ((None, None, np.ones((1, 2, 3))), {"update_rule": "delta"}, "beta has shape"),
     ],
 )
 def test_linear_attention_refusals(
@@ -131,6 +136,14 @@ def test_linear_attention_refusals(
     words = {"kv_num_heads": 2, "q_num_heads": 2} | attributes
     with pytest.raises(ValueError, match=message):
         linear_attention(X, X, X, *extra, **words)
+
+
+def test_states_serve_whole_runs_of_heads() -> None:
+    words: dict[str, Any] = {"kv_num_heads": 2, "q_num_heads": 3, "update_rule": "linear"}
+    with pytest.raises(ValueError, match="3 query heads cannot share 2 states"):
+        linear_attention(np.ones((1, 2, 6)), X, X, **words)
+    with pytest.raises(ValueError, match="do not fit each other"):
+        linear_attention(X, X, X.repeat(2, 1), **(words | {"q_num_heads": 2}))
 
 
 @given(st.data(), st.sampled_from(["none", "silu", "swish"]))
@@ -212,7 +225,7 @@ def test_modifiers_work_in_the_precision_asked_for(half: DType, precision: int |
 
 def test_flex_attention_refusals() -> None:
     x = np.ones((1, 2, 2, 2))
-    with pytest.raises(ValueError, match="do not fit each other"):
+    with pytest.raises(ValueError, match="1 query heads cannot be shared among 2"):
         flex_attention(x[:, :1], x, x)
     with pytest.raises(ValueError, match="a modifier made"):
         flex_attention(x, x, x, prob_mod=lambda p: (p[..., :1],))  # type: ignore[arg-type]

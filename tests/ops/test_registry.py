@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import time
 from collections.abc import Callable
 from threading import Thread
@@ -27,7 +29,7 @@ from embedx.ops import (
     spending,
     widened,
 )
-from embedx.ops._budget import reserve, reserve_broadcast, turn
+from embedx.ops._budget import reserve, reserve_broadcast, timed, turn
 from embedx.ops._checks import (
     axes_in,
     axis_in,
@@ -36,6 +38,7 @@ from embedx.ops._checks import (
     integers,
     one_type,
     per_channel,
+    per_column,
     same_numbers,
     same_type,
     scalar_int,
@@ -382,10 +385,20 @@ def test_one_number_a_channel() -> None:
         per_channel(np.zeros(3, np.float32), x)
 
 
+def test_one_number_a_column() -> None:
+    x, values = np.zeros((2, 3)), np.ones(3)
+    assert per_column(values, x) is values
+    for other in (np.ones(1), np.ones(2), np.ones((1, 3)), np.ones(())):
+        with pytest.raises(ValueError, match=r"expected one number a column of \(2, 3\)"):
+            per_column(other, x)
+    with pytest.raises(TypeError, match="float64, float32"):
+        per_column(values.astype(np.float32), x)
+
+
 # -- budgets --------------------------------------------------------------------------------------
 
 
-@given(shapes(max_rank=4, max_side=9), st.sampled_from(NUMBERS))
+@given(shapes(max_rank=4, min_side=1, max_side=9), st.sampled_from(NUMBERS))
 def test_a_value_may_take_its_bytes_and_no_more(shape: tuple[int, ...], dtype: DType) -> None:
     size = np.zeros(shape, dtype).nbytes
     with spending(Budget(max_bytes=size)):
@@ -398,6 +411,19 @@ def test_sizes_are_counted_in_python_integers() -> None:
     # In int64 this product is 0.
     with spending(Budget(max_bytes=2**62)), pytest.raises(OverBudgetError, match=str(2**67)):
         reserve((2**32, 2**32), np.float64)
+
+
+def test_an_empty_axis_hides_no_others() -> None:
+    with spending(Budget(max_bytes=800)):
+        reserve((0, 100), np.float64)
+        with pytest.raises(OverBudgetError, match=r"shape \(101, 0\) takes 808 bytes"):
+            reserve((101, 0), np.float64)
+
+
+def test_shapes_have_as_many_dimensions_as_arrays() -> None:
+    reserve([1] * 64, np.float64)
+    with pytest.raises(ValueError, match="a shape of 65 dimensions, 64 are possible"):
+        reserve([1] * 65, np.float64)
 
 
 def test_without_a_budget_everything_is_allowed() -> None:
@@ -416,12 +442,12 @@ def test_negative_dimensions_are_refused_even_without_a_budget() -> None:
 
 @given(operands(NUMBERS, count=3))
 def test_broadcasts_are_held_to_the_bytes_of_their_result(inputs: tuple[Array, ...]) -> None:
-    size = np.broadcast_arrays(*inputs)[0].size * inputs[0].dtype.itemsize
+    shape = np.broadcast_arrays(*inputs)[0].shape
+    size = math.prod(n or 1 for n in shape) * inputs[0].dtype.itemsize
     with spending(Budget(max_bytes=size)):
         reserve_broadcast(*inputs)
-    if size:
-        with spending(Budget(max_bytes=size - 1)), pytest.raises(OverBudgetError):
-            reserve_broadcast(*inputs)
+    with spending(Budget(max_bytes=size - 1)), pytest.raises(OverBudgetError):
+        reserve_broadcast(*inputs)
 
 
 def test_budgets_nest_and_end() -> None:
@@ -469,3 +495,16 @@ def test_the_deadline_is_checked_at_every_turn() -> None:
             turn()
         with pytest.raises(OverBudgetError, match="time limit has passed"):
             budget.check_time()
+
+
+def test_the_deadline_is_checked_before_every_item() -> None:
+    items = timed(range(3))
+    assert list(items) == [0, 1, 2]
+    with spending(Budget()):
+        assert list(timed("ab")) == ["a", "b"]
+    with spending(Budget(deadline=time.monotonic() + 60)) as budget:
+        numbers = iter(timed(itertools.count()))
+        assert (next(numbers), next(numbers)) == (0, 1)
+        budget.deadline = time.monotonic() - 1
+        with pytest.raises(OverBudgetError, match="time limit has passed"):
+            next(numbers)

@@ -109,8 +109,9 @@ def test_pieces_of_one_length(x_axis: tuple[Array, int], length: int) -> None:
     x, axis = x_axis
     found = split_to_sequence(x, np.array(length), axis=axis)
     assert all(piece.shape[axis] == length for piece in found[:-1])
-    assert len(found) == max(-(-x.shape[axis] // length), 1)
-    assert_equal(concat_from_sequence(found, axis=axis), x)
+    assert len(found) == -(-x.shape[axis] // length)
+    if found:
+        assert_equal(concat_from_sequence(found, axis=axis), x)
 
 
 @given(with_axis(ANYTHING, min_side=1))
@@ -146,6 +147,15 @@ def test_split_to_sequence_refuses() -> None:
             split_to_sequence(x, np.array(lengths))
     with pytest.raises(ValueError, match="axis 1 does not exist"):
         split_to_sequence(x, axis=1)
+
+
+@pytest.mark.parametrize("split", [None, np.array(1), np.array([1] * 1000)])
+def test_many_pieces_are_reserved_and_timed(split: Array | None) -> None:
+    x = np.zeros((1000, 0))
+    with spending(Budget(max_bytes=10**5)), pytest.raises(OverBudgetError, match="takes"):
+        split_to_sequence(x, split)
+    with spending(Budget(deadline=0.0)), pytest.raises(OverBudgetError, match="time limit"):
+        split_to_sequence(x, split)
 
 
 def test_concat_from_sequence_refuses() -> None:
@@ -194,6 +204,14 @@ def test_sequence_map_runs_sequences_side_by_side() -> None:
     sums, products = sequence_map([A, B], [C, A], np.array([10]), body=body)
     assert [v.tolist() for v in sums] == [[4], [3]]
     assert [v.tolist() for v in products] == [[10], [20]]
+
+
+def test_sequence_map_counts_its_turns() -> None:
+    body = Body(lambda x: (x,), None)
+    with spending(Budget(max_iterations=2)):
+        sequence_map([A, B], body=body)
+        with pytest.raises(OverBudgetError, match="as often as allowed"):
+            sequence_map([C], body=body)
 
 
 def test_sequence_map_of_nothing_gives_an_empty_sequence_for_each_output() -> None:

@@ -218,4 +218,6 @@ def test_sizes_are_held_to_the_budget() -> None:
         with pytest.raises(OverBudgetError):
             dft(REAL, np.array(2**40))
         with pytest.raises(OverBudgetError):
+            stft(REAL, np.array(1), None, np.array(2**40))
+        with pytest.raises(OverBudgetError):
             mel_weight_matrix(*map(np.array, (2**30, 2**30, 1, 0.0, 1.0)))

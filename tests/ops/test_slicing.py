@@ -1,8 +1,7 @@
-"""Tensors cut, joined, padded and repeated, against Python's lists."""
+"""Tensors cut, padded and repeated, against Python's lists."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,37 +15,20 @@ from embedx.ops import (
     Budget,
     OverBudgetError,
     center_crop_pad,
-    concat,
-    concat_1,
     pad,
     pad_2,
     slice_,
     slice_1,
     spending,
-    split,
-    split_2,
     tile,
     tile_1,
 )
 from tests.assertions import assert_equal
+from tests.ops.rows import column, i64, slices
 from tests.strategies import ANYTHING, BOOL, FLOATS, STRING, DType, tensors, with_axis
 
 MAX, MIN = 2**63 - 1, -(2**63)
 ends = st.integers(-6, 6) | st.sampled_from([MIN, MIN + 1, MAX])
-
-
-def i64(*values: int) -> Array:
-    return np.array(values, np.int64)
-
-
-def column(values: list[Any], x: Array, axis: int) -> Array:
-    """Slices of size 1 along an axis, put together again; the list may be empty."""
-    nothing = np.empty([0 if i == axis % x.ndim else n for i, n in enumerate(x.shape)], x.dtype)
-    return np.concatenate([nothing, *values], axis=axis)
-
-
-def slices(x: Array, axis: int) -> list[Array]:
-    return [np.take(x, [i], axis=axis) for i in range(x.shape[axis])]
 
 
 def blank_slice(x: Array, axis: int) -> Array:
@@ -106,82 +88,6 @@ def test_slice_refuses(starts: Any, ends_: Any, axes_: Any, steps: Any, message:
     optional = [None if v is None else np.array(v) for v in (axes_, steps)]
     with pytest.raises(ValueError, match=message):
         slice_(np.zeros((2, 3)), np.array(starts), np.array(ends_), *optional)
-
-
-# -- Split, Concat --------------------------------------------------------------------------------
-
-
-@given(with_axis(ANYTHING), st.data())
-def test_concat_undoes_split(x_axis: tuple[Array, int], data: st.DataObject) -> None:
-    x, axis = x_axis
-    cuts = sorted(data.draw(st.lists(st.integers(0, x.shape[axis]), max_size=3)))
-    lengths = [b - a for a, b in zip([0, *cuts], [*cuts, x.shape[axis]], strict=True)]
-    pieces = split(x, i64(*lengths), axis=axis)
-    assert [piece.shape[axis] for piece in pieces] == lengths
-    assert_equal(concat(*pieces, axis=axis), x)
-    assert_equal(concat_1(*pieces, axis=axis), x)
-    for piece, legacy in zip(pieces, split_2(x, split=tuple(lengths), axis=axis), strict=True):
-        assert_equal(legacy, piece)
-
-
-@given(with_axis(ANYTHING), st.integers(1, 5))
-def test_split_into_equal_pieces_the_last_being_smaller(
-    x_axis: tuple[Array, int], count: int
-) -> None:
-    x, axis = x_axis
-    rows = slices(x, axis)
-    length = math.ceil(len(rows) / count)
-    found = split(x, axis=axis, num_outputs=count)
-    assert len(found) == count
-    for i, piece in enumerate(found):
-        assert_equal(piece, column(rows[i * length : (i + 1) * length], x, axis))
-
-
-def test_seven_in_three_is_3_3_1() -> None:
-    # Not 3, 2, 2 as in numpy.array_split.
-    assert [len(piece) for piece in split(np.arange(7), num_outputs=3)] == [3, 3, 1]
-    assert [len(piece) for piece in split(np.arange(5), num_outputs=4)] == [2, 2, 1, 0]
-
-
-@pytest.mark.parametrize(
-    ("lengths", "attributes", "message"),
-    [
-        ([1, 2], {}, "do not make up an axis of size 4"),
-        ([5, -1], {}, "do not make up"),
-        ([2, 2], {"num_outputs": 3}, "2 lengths for 3 outputs"),
-        (None, {}, "neither the lengths nor the number"),
-        ([2, 2], {"axis": 1}, "axis 1 does not exist"),
-        ([2, 2], {"axis": -2}, "axis -2 does not exist"),
-    ],
-)
-def test_split_refuses(lengths: list[int] | None, attributes: dict[str, int], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        split(np.arange(4), None if lengths is None else np.array(lengths), **attributes)
-    with pytest.raises(ValueError, match=message):
-        split_2(np.arange(4), split=None if lengths is None else tuple(lengths), **attributes)
-
-
-def test_concat_of_strings_and_empty_tensors() -> None:
-    a, none = np.array(["a"], object), np.zeros(0, object)
-    assert_equal(concat(none, a, a, axis=0), np.array(["a", "a"], object))
-
-
-def test_concat_refuses() -> None:
-    with pytest.raises(TypeError, match="float32, int64"):
-        concat(np.zeros(0, np.float32), np.arange(2), axis=0)  # an empty one has a type, too
-    for axis in (1, -2):
-        with pytest.raises(ValueError, match=f"axis {axis} does not exist"):
-            concat(np.ones(2), np.ones(2), axis=axis)
-    with pytest.raises(ValueError, match="axis 0 does not exist in a tensor of rank 0"):
-        concat(np.array(1), np.array(2), axis=0)
-    with pytest.raises(ValueError, match="match exactly"):
-        concat(np.ones((2, 3)), np.ones((3, 2)), axis=0)
-    with pytest.raises(ValueError, match="same number of dimensions"):
-        concat(np.ones((2, 3)), np.ones(3), axis=0)
-
-
-def test_concat_had_the_default_axis_1() -> None:
-    assert_equal(concat_1(np.ones((1, 1)), np.ones((1, 2))), np.ones((1, 3)))
 
 
 # -- Pad ------------------------------------------------------------------------------------------
@@ -336,7 +242,6 @@ BOMBS: list[Callable[[], Array]] = [
     lambda: pad(np.ones(1, np.float32), i64(4, 5)),
     lambda: pad(np.ones(1, np.float32), i64(4, 5), mode="edge"),
     lambda: pad_2(np.ones(1, np.float32), pads=(4, 5)),
-    lambda: concat(*[np.ones(5, np.float32)] * 2, axis=0),
     lambda: center_crop_pad(np.ones(1, np.float32), i64(10)),
 ]
 

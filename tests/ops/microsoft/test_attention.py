@@ -191,6 +191,22 @@ def test_caches_without_room_and_other_masks_are_refused() -> None:
             attention(x, w, none, none, none, np.ones(shape, np.float32), num_heads=1)
 
 
+def test_biases_keys_and_sizes_that_do_not_fit_are_refused() -> None:
+    x, w, none = np.ones((1, 2, 3), np.float32), np.ones((3, 3), np.float32), None
+    for bias in (np.ones(1, np.float32), np.ones((1, 3), np.float32)):
+        with pytest.raises(ValueError, match="expected one number a column"):
+            attention(x, w, bias, num_heads=1)
+        with pytest.raises(ValueError, match="expected one number a column"):
+            multi_head_attention(x, x, x, bias, num_heads=1)
+    for sizes in ((1, 1), (1, 1, 2), (2, 2, -1)):
+        with pytest.raises(ValueError, match="do not make up 3 columns"):
+            attention(x, w, num_heads=1, qkv_hidden_sizes=sizes)
+    with pytest.raises(ValueError, match="cannot attend to keys"):
+        multi_head_attention(x, x.repeat(2, 0), x.repeat(2, 0), num_heads=1)
+    with pytest.raises(ValueError, match="are no pairs"):
+        multi_head_attention(x, x, x[:, :1], none, num_heads=1)
+
+
 # -- MultiHeadAttention ---------------------------------------------------------------------------
 
 

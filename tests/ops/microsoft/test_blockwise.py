@@ -16,7 +16,7 @@ from embedx.ops.microsoft import gather_block_quantized, matmul_bnb4, matmul_nbi
 from embedx.ops.microsoft.blockwise import unpack_bits
 from tests.assertions import assert_close, assert_equal
 from tests.ops.microsoft.values import F32, f32, numbers, octets
-from tests.strategies import HALVES, DType, generators
+from tests.strategies import HALVES, DType, Shape, generators
 
 Rng = np.random.Generator
 U8 = np.dtype(np.uint8)
@@ -137,6 +137,23 @@ def test_prepacked_weights_are_refused() -> None:
         )
 
 
+@pytest.mark.parametrize("sizes", [{"K": 2}, {"K": 0}, {"block_size": 0}, {"N": -1}])
+@pytest.mark.parametrize("accuracy_level", [0, 4])
+def test_products_with_rows_of_another_size_are_refused(
+    sizes: dict[str, int], accuracy_level: int
+) -> None:
+    one, sizes = np.ones((1, 1), np.float32), {"K": 1, "N": 1, "block_size": 16} | sizes
+    with pytest.raises(ValueError, match="in blocks of"):
+        matmul_nbits(
+            one, np.zeros((1, 1, 8), np.uint8), one, accuracy_level=accuracy_level, **sizes
+        )
+    bias = np.ones(2, np.float32)
+    with pytest.raises(ValueError, match="one number a column"):
+        matmul_nbits(
+            one, np.zeros((1, 1, 8), np.uint8), one, None, None, bias, K=1, N=1, block_size=16
+        )
+
+
 # -- MatMulBnb4 -----------------------------------------------------------------------------------
 
 
@@ -230,3 +247,18 @@ def test_an_index_outside_the_table_is_refused(index: int) -> None:
     data, scales = np.zeros((2, 16), np.uint8), np.ones((2, 2), np.float32)
     with pytest.raises(IndexError, match=str(index)):
         gather_block_quantized(data, np.array([index]), scales, block_size=16)
+
+
+@pytest.mark.parametrize(
+    ("scales", "zeros", "block_size"),
+    [((2, 1), None, 16), ((1, 2), None, 16), ((2, 2), (1, 1), 16), ((2, 2), None, 0)],
+)
+def test_there_is_a_scale_for_each_block(
+    scales: Shape, zeros: Shape | None, block_size: int
+) -> None:
+    given = None if zeros is None else np.zeros(zeros, np.uint8)
+    with pytest.raises(ValueError, match="blocks"):
+        gather_block_quantized(
+            np.zeros((2, 16), np.uint8), np.array([0]), np.ones(scales, np.float32), given,
+            block_size=block_size,
+        )  # fmt: skip

@@ -250,6 +250,9 @@ def test_what_is_not_supported_is_refused() -> None:
     for shape in ((1, 1, 1, 2), (1, 1, 2, 1), (2, 1, 1, 1)):
         with pytest.raises(ValueError, match="an attention bias of shape"):
             grouped(*inputs, none, none, none, np.ones(shape, np.float32), **heads)
+    inputs[5] = np.array([0, 0], np.int32)
+    with pytest.raises(ValueError, match=r"2 lengths \(seqlens_k\) for 1 texts"):
+        grouped(*inputs, **heads)
     inputs[5] = np.array([3], np.int32)
     inputs[6] = i32(2)
     with pytest.raises(ValueError, match="1 new tokens behind"):

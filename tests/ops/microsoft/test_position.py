@@ -67,6 +67,18 @@ def test_the_standard_has_the_same_operator_with_other_inputs(rng: Rng, interlea
     assert_equal(ours, ops.rotary_embedding(x, cos, sin, places, interleaved=int(interleaved)))
 
 
+def test_angles_and_gates_that_do_not_fit_are_refused() -> None:
+    x, cache = np.ones((1, 2, 4), np.float32), np.ones((3, 2), np.float32)
+    for places in (np.zeros((2, 2), np.int64), np.zeros((1, 3), np.int64)):
+        with pytest.raises(ValueError, match="angles of shape"):
+            rotary_embedding(x, places, cache, cache)
+    two, bias = np.ones((4, 2), np.float32), np.ones(2, np.float32)
+    for rows, side in ((1, 3), (2, 2)):
+        eco, rel = np.ones((1, rows, 1, 1), np.float32), np.ones((1, 1, side, side), np.float32)
+        with pytest.raises(ValueError, match="eco_a"):
+            gated_relative_position_bias(x, x[0, 0], rel, two, bias, eco, num_heads=1)
+
+
 @pytest.mark.parametrize("places", [[[0, 3]], [2], [[-1, 0]]])
 def test_positions_outside_the_caches_are_refused(places: Any) -> None:
     x, cache = np.ones((1, 2, 4), np.float32), np.ones((3, 2), np.float32)
