@@ -83,7 +83,7 @@ def random_feeds(graph: Graph, batch_size: int, sequence_length: int, seed: int)
     Declared sizes stay, sizes of one name are equal, and what only a node knows, such as the inner
     size of a product with a weight, is as it says. What is free is the batch, a length, or the
     height of an image, by its name and place; where the graph takes no other, the batch is 1 or the
-    length another. Values are indices, axes, shapes or lengths where a node expects such, else
+    length longer. Values are indices, axes, shapes or lengths where a node expects such, else
     masks of ones, ascending positions and the like by the input's name, else random.
 
     Raises ConfigError for sizes below 1, BudgetError naming an input that memory does not hold,
@@ -167,11 +167,14 @@ def _shapes_for(
 
 
 def _choices(wanted: _Wanted) -> Iterator[_Wanted]:
-    """What is wanted, and what else is tried; what stands first need not be a batch."""
+    """What is wanted, and what else is tried; what stands first need not be a batch.
+
+    Lengths only grow: a model that reads shorter texts shall say so itself.
+    """
     for image in _IMAGES:
         yield replace(wanted, image=image)
     for batch in dict.fromkeys((wanted.batch, 1, _SOME)):
-        for steps in dict.fromkeys((wanted.length, _SOME, _MANY, 1)):
+        for steps in sorted({wanted.length, *(n for n in (_SOME, _MANY) if n > wanted.length)}):
             yield replace(wanted, batch=batch, length=steps)
 
 

@@ -151,6 +151,17 @@ def test_what_a_model_cannot_run_is_told_in_its_own_words(
     assert "Add" in capsys.readouterr().err
 
 
+def test_what_is_measured_is_what_was_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    proto = bert()
+    for value in proto.graph.input:
+        value.type.tensor_type.shape.dim[1].dim_value = 16
+    folder = deployment(tmp_path, proto)
+    assert main(["bench", str(folder), "--shapes", "2x8", "--iterations", "1"]) == 2
+    assert "the model takes 2x16 tokens only, not 2x8" in capsys.readouterr().err
+
+
 def test_a_side_that_cannot_open_the_model(tmp_path: Path) -> None:
     np.savez(tmp_path / "feeds.npz", x=np.ones(1))
     job = {

@@ -117,6 +117,11 @@ def _runs(
 ) -> Iterator[dict[str, Any]]:
     """Runs on one shape, the same under load if asked for, and where their time goes."""
     feeds = engine.generate_random_inputs(batch, length)
+    ids = next(
+        (feed.shape for feed in feeds if np.ndim(feed) == 2 and feed.dtype.kind in "iu"), None
+    )
+    if ids not in (None, (batch, length)):
+        raise ConfigError(f"the model takes {ids[0]}x{ids[1]} tokens only, not {batch}x{length}")
     engine.run(feeds)  # what is wrong with the model is told in its own words
     file = folder / "feeds.npz"
     np.savez(file, *(array.astype(str) if array.dtype == object else array for array in feeds))
