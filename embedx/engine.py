@@ -22,6 +22,7 @@ from embedx.onnx_file import read_model
 from embedx.ops import Budget, spending
 from embedx.plan import make_plan
 from embedx.prepare import checked, loading, prepare
+from embedx.random_feeds import random_feeds
 from embedx.rewrite import normal_form
 from embedx.timing import BenchmarkResults
 from embedx.workers import threads
@@ -195,7 +196,7 @@ class Engine:
     ) -> list[Any]:
         """Feeds that a tokenizer could have made: known ids, masks of ones, ascending positions."""
         size = self.batch_size or batch_size
-        return feeding.random_feeds(self.graph, size, sequence_length, seed)
+        return random_feeds(self.graph, size, sequence_length, seed, self._max_bytes)
 
     def _run(self, feeds: Any, observe: Observer | None) -> list[Any]:
         for file in self.graph.files:

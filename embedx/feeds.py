@@ -11,8 +11,6 @@ import numpy as np
 from embedx.element_types import FLOATS
 from embedx.errors import ConfigError, InputError
 from embedx.graph import Array, Dim, Graph, OptionalType, SequenceType, TensorType, Type, Value
-from embedx.random_feeds import random_feeds as random_feeds
-from embedx.random_feeds import table_rows as table_rows
 
 
 def checked_feeds(

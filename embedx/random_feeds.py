@@ -24,7 +24,6 @@ from embedx.graph import (
     Value,
     reads,
 )
-from embedx.limits import free_bytes
 from embedx.ops import is_floating
 from embedx.roles import (
     Reads,
@@ -77,8 +76,14 @@ class _Use:
     """Whether the model is one of images."""
 
 
-def random_feeds(graph: Graph, batch_size: int, sequence_length: int, seed: int) -> list[Any]:
-    """Feeds for the inputs of ``graph``, in order.
+def random_feeds(
+    graph: Graph,
+    batch_size: int,
+    sequence_length: int,
+    seed: int,
+    max_bytes: int | None = None,
+) -> list[Any]:
+    """Feeds for the inputs of ``graph``, in order, of ``max_bytes`` in all.
 
     Declared sizes stay, sizes of one name are equal, and what only a node knows, such as the inner
     size of a product with a weight, is as it says. What is free is the batch, a length, or the
@@ -86,14 +91,14 @@ def random_feeds(graph: Graph, batch_size: int, sequence_length: int, seed: int)
     length longer. Values are indices, axes, shapes or lengths where a node expects such, else
     masks of ones, ascending positions and the like by the input's name, else random.
 
-    Raises ConfigError for sizes below 1, BudgetError naming an input that memory does not hold,
-    InputError for one that NumPy does not.
+    Raises ConfigError for sizes below 1, BudgetError naming an input that is too large, InputError
+    for one that NumPy does not hold.
     """
     if min(batch_size, sequence_length) < 1:
         raise ConfigError("batch_size and sequence_length must be at least 1")
     reading = readers(graph)
     shapes = _chosen_shapes(graph, reading, _Wanted(batch_size, sequence_length))
-    _check_memory(graph.feeds, shapes)
+    _check_memory(graph.feeds, shapes, max_bytes)
     edges = edges_of(graph, shapes, Sizes())
     generator = np.random.default_rng(seed)
     feeds = []
@@ -300,8 +305,10 @@ def _by_symbol(use: _Use, wanted: _Wanted) -> int | None:
     return None
 
 
-def _check_memory(inputs: Sequence[Value], shapes: Mapping[str, tuple[int, ...]]) -> None:
-    most, total = free_bytes() or _MOST_BYTES, 0
+def _check_memory(
+    inputs: Sequence[Value], shapes: Mapping[str, tuple[int, ...]], max_bytes: int | None
+) -> None:
+    total = 0
     for value in inputs:
         tensor = _tensor(value.type)
         if tensor is None:
@@ -309,17 +316,15 @@ def _check_memory(inputs: Sequence[Value], shapes: Mapping[str, tuple[int, ...]]
         made = TensorType(tensor.dtype, shapes[value.name])
         # Small floats are rounded from larger ones.
         total += _ITEMS * math.prod(shapes[value.name]) * max(tensor.dtype.itemsize, 4)
-        if total > most:
+        if max_bytes is not None and total > max_bytes:
             raise BudgetError(
-                f"the feeds with input {value.name!r} as {made} take {total} bytes, {most} are "
-                "free; declare smaller sizes with input_shapes"
+                f"the feeds with input {value.name!r} as {made} take {total} bytes, "
+                f"{max_bytes} are allowed; declare smaller sizes with input_shapes"
             )
 
 
 _UNKNOWN = TensorType(np.dtype(np.float32))
 """What stands for a type that is not declared."""
-_MOST_BYTES = 2**34
-"""What is taken for free memory where nothing tells."""
 
 
 def _made(

@@ -22,11 +22,11 @@ from embedx.deployment import (
 from embedx.engine import Engine
 from embedx.errors import InputError, ModelError
 from embedx.external_data import digests, mapped_file, refuse_changed
-from embedx.feeds import table_rows
 from embedx.graph import Array, Graph, TensorType, Value
 from embedx.layers import edge_of, is_pooled
 from embedx.onnx_file import read_model
 from embedx.prepare import loading
+from embedx.random_feeds import table_rows
 from embedx.rewrite import normal_form, truncate, with_free_lengths
 from embedx.tokens import Tokenizer, Tokens
 

@@ -16,8 +16,8 @@ from onnx.backend.test.loader import load_model_tests
 
 from embedx.engine import Engine
 from embedx.errors import BudgetError, ConfigError, EmbedxError, InputError
-from embedx.feeds import table_rows
 from embedx.onnx_file import read_model
+from embedx.random_feeds import table_rows
 from tests.models import model
 from tests.tiny import VOCABULARY, bert
 

@@ -31,12 +31,10 @@ class View:
     """Lengths to which texts are padded; without them texts run at their own."""
     prefix: str = ""
     """The prompt in front of each text."""
-    strips: bool = False
-    """Whether white space around a text is dropped, as ``Embedder.encode`` does."""
 
     def text(self, given: str) -> str:
         """The text as it is tokenized."""
-        return (self.prefix + given).strip() if self.strips else self.prefix + given
+        return self.prefix + given
 
     def width(self, tokens: Tokens) -> int:
         """The length at which a text runs; texts of one width run together."""
@@ -133,7 +131,6 @@ def _sentence(embedder: Embedder, prefix: str, batch_size: int | None) -> View:
         embedder.max_seq_length,
         lambda hidden: embedder.pooled(hidden, prompt_tokens),
         batch_size,
-        strips=True,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from embedx import Pipeline, load
 from embedx.pooling import normalize
-from tests.tiny import HIDDEN, deployment
+from tests.tiny import HIDDEN, bert, deployment
 
 TEXTS = ["the cat sat on the mat", "a big red dog ran far away", "a"]
 
@@ -184,6 +185,15 @@ def test_tokenize_shows_the_cut(client_of: Callable[..., Any]) -> None:
     assert (pieces[0]["start"], pieces[0]["special"]) == (None, True)
     body = {"inputs": "the cat", "add_special_tokens": False}
     assert [p["text"] for p in client.post("/tokenize", json=body).json()[0]] == ["the", "cat"]
+
+
+def test_tokenize_shows_a_cut_on_the_left(client_of: Callable[..., Any], tmp_path: Path) -> None:
+    folder = deployment(tmp_path, bert())
+    config = folder / "tokenizer_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "truncation_side": "left"}))
+    client = client_of([{"model": str(folder), "kwargs": {"sequence_length": 4}}])
+    ((*pieces,),) = client.post("/tokenize", json={"inputs": "the cat sat"}).json()
+    assert [p["kept"] for p in pieces] == [True, False, True, True, True]
 
 
 def test_truncation_is_told_or_refused(client_of: Callable[..., Any]) -> None:
