@@ -7,8 +7,9 @@ So the time is that of the text times the machine, where a search that tries one
 from __future__ import annotations
 
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TypeAlias
 
 from ._budget import turn
@@ -38,28 +39,69 @@ def fullmatch(program: Program, text: str) -> bool:
     >>> fullmatch(star([Step(test="a".__eq__)]), "aaa")
     True
     """
-    places = _reachable(program, {0}, "", text[:1])
+    places = _reachable(program, {0: 0}, "", text[:1])
     for i, character in enumerate(text):
         turn()
-        passed = {p + 1 for p in places if p < len(program) and _passes(program[p], character)}
+        passed = _passed(program, places, character)
         places = _reachable(program, passed, character, text[i + 1 : i + 2])
     return len(program) in places
 
 
-def _passes(step: Step, character: str) -> bool:
-    return step.test is not None and step.test(character)
+def matches(program: Program, text: str) -> Iterator[tuple[int, int]]:
+    """Where matches begin and end, each the longest of the leftmost ones behind the one before.
+
+    An empty match is followed by what begins at the next character.
+
+    >>> a = Step(test="a".__eq__)
+    >>> list(matches(either([a], [a, a]), "baaa"))
+    [(1, 3), (3, 4)]
+    """
+    begin = 0
+    while begin <= len(text) and (found := _first_match(program, text, begin)):
+        yield found
+        begin = max(found[1], found[0] + 1)
 
 
-def _reachable(program: Program, places: set[int], before: str, after: str) -> set[int]:
-    """The places, and those that can be reached from them without a character."""
-    found, left = set[int](), list(places)
-    while left:
-        place = left.pop()
-        if place not in found and place < len(program):
-            step = program[place]
-            if step.test is None and _holds(step.where, before, after):
-                left += [place + way for way in step.ways]
-        found.add(place)
+def _first_match(program: Program, text: str, begin: int) -> tuple[int, int] | None:
+    found, places = None, dict[int, int]()
+    for i in range(begin, len(text) + 1):
+        turn()
+        if found is None:
+            places.setdefault(0, i)
+        places = _reachable(program, places, text[i - 1 : i] if i else "", text[i : i + 1])
+        if len(program) in places:
+            found = (places[len(program)], i)
+        if found is not None:
+            places = {place: start for place, start in places.items() if start <= found[0]}
+        if found is not None and not places:
+            break
+        places = _passed(program, places, text[i : i + 1])
+    return found
+
+
+def _passed(program: Program, places: dict[int, int], character: str) -> dict[int, int]:
+    """The places behind a character, with where the way to each began."""
+    return {
+        place + 1: start
+        for place, start in places.items()
+        if place < len(program) and (test := program[place].test) is not None and test(character)
+    }
+
+
+def _reachable(program: Program, places: dict[int, int], before: str, after: str) -> dict[int, int]:
+    """The places, and those that can be reached without a character, from the earliest start."""
+    found = dict[int, int]()
+    for first, start in sorted(places.items(), key=itemgetter(1)):
+        left = [first]
+        while left:
+            place = left.pop()
+            if place in found:
+                continue
+            found[place] = start
+            if place < len(program):
+                step = program[place]
+                if step.test is None and _holds(step.where, before, after):
+                    left += [place + way for way in step.ways]
     return found
 
 

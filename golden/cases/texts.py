@@ -18,6 +18,7 @@ GRAMS: dict[str, Any] = {
 }
 POOL = [1, 2, 1, 2, 2, 1]
 TOKENS = i64([1, 2, 1, 2], [2, 2, 3, 1])
+WORDS: dict[str, Any] = {"mark": 0, "mincharnum": 1, "pad_value": "#"}
 
 LOSSES = [
     *[
@@ -56,5 +57,23 @@ CASES: dict[str, list[Case]] = {
         Case("words", 9, [words("b", "a", "b")], {
             **GRAMS, "mode": "TF", "pool_strings": ["a", "b", "a", "b", "b", "b"],
         }),
+    ],
+    "com.microsoft.Tokenizer": [
+        Case("space", 1, [words("a b  c", "", "d")], {**WORDS, "separators": [" "]}),
+        Case("table", 1, [words(["a b", "c"], ["", "ab c d"])], {
+            **WORDS, "mark": 1, "pad_value": "", "separators": [" "],
+        }),
+        Case("one_after_the_other", 1, [words("fooxbarxb")], {**WORDS, "separators": ["x", "xb"]}),
+        Case("longest", 1, [words("fooxbarx")], {**WORDS, "separators": ["x|xb"]}),
+        Case("characters", 1, [words("a é", "")], {**WORDS, "separators": [""]}),
+        Case("expression", 1, [words("Ab c_1, dé!", "...")], {**WORDS, "tokenexp": "\\w\\w+"}),
+        Case("longest_tokens", 1, [words("aabab", "ababab")], {
+            **WORDS, "mark": 1, "tokenexp": "a|ab|abab",
+        }),
+        Case("edges", 1, [words("foo bar")], {**WORDS, "tokenexp": "^.|\\b[a-z]+\\b$"}),
+        Case("long_words", 1, [words("éa aéa b", "ccc")], {
+            **WORDS, "mincharnum": 3, "separators": ["[ ,]"],
+        }),
+        Case("no_token", 1, [words("!", "")], {**WORDS, "mark": 1, "tokenexp": "[a-z]*"}),
     ],
 }  # fmt: skip

@@ -28,6 +28,7 @@ from .quantized import (
     qattention, quantize_linear,
 )
 from .recurrent import dynamic_quantize_lstm
+from .tokens import tokenizer
 
 __all__ = [
     "attention", "bias_gelu", "bias_split_gelu", "cdist", "decoder_masked_multi_head_attention",
@@ -42,5 +43,5 @@ __all__ = [
     "quantize_linear", "quick_gelu", "relative_position_bias", "remove_padding",
     "restore_padding", "rotary_embedding", "simplified_layer_normalization",
     "skip_layer_normalization", "skip_simplified_layer_normalization", "sparse_to_dense_matmul",
-    "transpose_matmul", "trilu",
+    "tokenizer", "transpose_matmul", "trilu",
 ]
