@@ -14,6 +14,7 @@ import numpy as np
 from embedx.errors import ModelError, UnsupportedOpError
 from embedx.graph import Graph, Node, Reference, SparseTensor
 from embedx.ops import Op, resolve, widened
+from embedx.schemas import schema_of
 
 Precision: TypeAlias = Literal["native", "exact", "float64"]
 """``native``: each operator in its own dtype. ``exact``: floats compute in float64 and round once
@@ -53,8 +54,8 @@ def bind(node: Node, precision: Precision = "native") -> functools.partial[Any]:
     found = resolve(node.op_type, node.opset, node.domain)
     signature = signature_of(found.formula)
     _check_inputs(node, signature)
-    # Long ago every node told which inputs it consumes; nobody has listened since opset 6.
-    names = (name for name in node.attributes if name != "consumed_inputs")
+    ignored = ignored_attributes(node)
+    names = (name for name in node.attributes if name not in ignored)
     attributes = {name: _checked(node, name, signature) for name in names}
     if "num_outputs" in signature.attributes and (node.opset < 18 or _lengths_given(node)):
         attributes.setdefault("num_outputs", len(node.outputs))
@@ -71,6 +72,18 @@ def bind(node: Node, precision: Precision = "native") -> functools.partial[Any]:
     for name in node.subgraphs:
         attributes.pop(name, None)
     return functools.partial(_computing(found, precision), **attributes)
+
+
+def ignored_attributes(node: Node) -> list[str]:
+    """The attributes at which nobody looks.
+
+    So it is with ``consumed_inputs``, since opset 6, and with what a node has beside the attributes
+    of an operator that onnxruntime put into ONNX's own domain before ONNX did.
+    """
+    if node.domain == "" and schema_of(node.op_type, node.opset, "") is None:
+        known = signature_of(resolve(node.op_type, node.opset).formula).attributes
+        return [name for name in node.attributes if name not in known]
+    return [name for name in node.attributes if name == "consumed_inputs"]
 
 
 def _lengths_given(node: Node) -> bool:

@@ -8,10 +8,8 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -425,6 +423,7 @@ def _inspect(options: argparse.Namespace) -> None:
     from embedx.engine import Engine
     from embedx.inspection import as_text, inspect_model, inspect_plan, plan_as_text
     from embedx.onnx_file import read_model
+    from embedx.prepare import loading
 
     path = find_model(options.model)
     if options.plan:
@@ -434,7 +433,8 @@ def _inspect(options: argparse.Namespace) -> None:
         else:
             _say(plan_as_text(steps))
         return
-    facts = inspect_model(read_model(path), path, read_deployment(path))
+    with loading():
+        facts = inspect_model(read_model(path), path, read_deployment(path))
     if options.json:
         _print_json(facts)
     else:
@@ -447,7 +447,8 @@ def _truncate(options: argparse.Namespace) -> None:
     from embedx.graph import TensorType
     from embedx.layers import edge_of
     from embedx.onnx_file import read_model, write_model
-    from embedx.rewrite import drop_dead, inline_functions, sort_nodes, truncate
+    from embedx.prepare import loading
+    from embedx.rewrite import normal_form, truncate
 
     made = [options.output]
     if options.external_data:
@@ -456,11 +457,12 @@ def _truncate(options: argparse.Namespace) -> None:
             raise ConfigError(f"no data can lie beside {options.output}, which is no plain file")
     for target in made:
         check_writable(target)
-    whole = read_model(find_model(options.model))
+    with loading():
+        whole = read_model(find_model(options.model))
+        graph = normal_form(whole)
     for source in (file.path for file in whole.files):
         if any(target.exists() and target.samefile(source) for target in made):
             raise ConfigError(f"{source} belongs to the model itself; it is never written to")
-    graph = drop_dead(sort_nodes(inline_functions(whole)))
     edge = edge_of(graph, index_or_name(options.layer)) or graph.outputs[0].name
     cut = truncate(graph, edge)
     # The file may not declare the edge's type, so one run finds it out.
@@ -470,12 +472,9 @@ def _truncate(options: argparse.Namespace) -> None:
     sizes = ids.shape if isinstance(ids, TensorType) and ids.shape is not None else ()
     shape = (*sizes[: sample.ndim - 1], *sample.shape[len(sizes[: sample.ndim - 1]) :])
     output = replace(cut.outputs[0], type=TensorType(sample.dtype, shape))
-    with tempfile.TemporaryDirectory(prefix="embedx-") as scratch:
-        place = Path(scratch) / options.output.name
-        write_model(replace(cut, outputs=(output,)), place, external_data=options.external_data)
-        for target in made:  # the data first, without which the model would be a broken one
-            with (place.parent / target.name).open("rb") as file, writing(target) as written:
-                shutil.copyfileobj(file, written)
+    write_model(
+        replace(cut, outputs=(output,)), options.output, external_data=options.external_data
+    )
     facts = {
         "file": str(options.output),
         "edge": edge,

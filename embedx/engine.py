@@ -263,6 +263,8 @@ def _owned(outputs: list[Any], others: Sequence[Any]) -> list[Any]:
     for value in outputs:
         if isinstance(value, list):
             value = _owned(value, others)
+        elif isinstance(value, dict):
+            value = dict(value)
         elif value is not None:
             array = np.asarray(value)
             shared = array.base is not None or id(value) in taken or not array.flags.writeable

@@ -229,4 +229,6 @@ def _described(step: Step, arguments: Sequence[Any]) -> str:
 def _kind(value: Any) -> str:
     if isinstance(value, np.ndarray | np.generic):
         return str(TensorType(value.dtype, value.shape))
-    return "nothing" if value is None else f"{len(value)} tensors"
+    if isinstance(value, dict):
+        return f"map of {len(value)}"
+    return "nothing" if value is None else f"sequence of {len(value)}"

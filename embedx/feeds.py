@@ -10,7 +10,17 @@ import numpy as np
 
 from embedx.element_types import FLOATS
 from embedx.errors import ConfigError, InputError
-from embedx.graph import Array, Dim, Graph, OptionalType, SequenceType, TensorType, Type, Value
+from embedx.graph import (
+    Array,
+    Dim,
+    Graph,
+    MapType,
+    OptionalType,
+    SequenceType,
+    TensorType,
+    Type,
+    Value,
+)
 
 
 def checked_feeds(
@@ -58,6 +68,11 @@ def _checked(
         if not isinstance(value, list | tuple):
             raise InputError(f"input {name!r} is a sequence, not {type(value).__name__}")
         return [_checked(item, kind.element, name, {}, widen) for item in value]
+    if isinstance(kind, MapType):
+        keyed_by = str if kind.key == object else int | np.integer
+        if not isinstance(value, Mapping) or not all(isinstance(key, keyed_by) for key in value):
+            raise InputError(f"input {name!r} is {kind}, not {type(value).__name__}")
+        return {key: _checked(item, kind.value, name, {}, widen)[()] for key, item in value.items()}
     if value is None or isinstance(value, np.ma.MaskedArray):
         raise InputError(f"input {name!r} must be an array, not {type(value).__name__}")
     array = _as_array(value, kind, name, widen)

@@ -10,6 +10,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from embedx.ops import reserve
+
 FUSED_DOMAIN = "embedx"
 """The domain of fused nodes that no operator of ONNX or com.microsoft describes."""
 
@@ -92,7 +94,8 @@ class SparseTensor:
         return self.values.dtype
 
     def dense(self) -> Array:
-        """The tensor with its zeros."""
+        """The tensor with its zeros. Raises OverBudgetError if it may not be so large."""
+        reserve(self.shape, self.values.dtype)
         full = np.zeros(self.shape, self.values.dtype)
         full.reshape(-1)[self.places] = self.values
         return full

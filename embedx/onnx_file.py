@@ -6,13 +6,13 @@ the process. What is not checked here is checked in Python by the plan and by th
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 import onnx
@@ -36,6 +36,7 @@ from embedx.graph import (
     Value,
 )
 from embedx.ops import Op, code_of, dtype_of, resolve
+from embedx.output_file import writing
 from embedx.tensor_proto import decode_sparse_tensor, decode_tensor
 from embedx.wire import without_weights
 
@@ -349,23 +350,19 @@ def write_model(graph: Graph, path: Path, *, external_data: bool = False) -> Non
 
     With ``external_data`` the weights go into ``<name>.data`` beside it. Raises ModelError for a
     graph that one file cannot hold: above 2 GiB without external data, or with nodes written in
-    different versions of one domain's operators.
+    different versions of one domain's operators; ConfigError or OutputError if it cannot be
+    written.
     """
     model = _encode(graph)
-    data_name = f"{path.name}.data"
-    folder = path.parent
-    with tempfile.TemporaryDirectory(prefix=".embedx-", dir=folder) as scratch:
-        made = [(Path(scratch) / path.name, path)]
+    with contextlib.ExitStack() as files:
+        # What is opened last is exchanged first: without its data, a model would be a broken one.
+        file = files.enter_context(writing(path))
         if external_data:
-            made.insert(0, (Path(scratch) / data_name, folder / data_name))
-            _move_weights(model, made[0][0], data_name)
+            beside = path.with_name(f"{path.name}.data")
+            _move_weights(model, files.enter_context(writing(beside)), beside.name)
         if model.ByteSize() >= MAX_FILE_BYTES:
             raise ModelError("the model is larger than 2 GiB; write it with external data")
-        made[-1][0].write_bytes(model.SerializeToString())
-        for temporary, final in made:
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            os.replace(temporary, final)
+        file.write(model.SerializeToString())
 
 
 def _encode(graph: Graph) -> ModelProto:
@@ -445,16 +442,16 @@ def _type_proto(kind: Type) -> Any:
     return helper.make_tensor_type_proto(code_of(kind.dtype), kind.shape)
 
 
-def _move_weights(model: ModelProto, path: Path, name: str) -> None:
-    with path.open("wb") as file:
-        for tensor in model.graph.initializer:
-            data = tensor.raw_data
-            if len(data) < _SMALL_BYTES:
-                continue  # shapes and axes, which others' shape inference wants to see
-            file.write(b"\0" * (-file.tell() % 64))  # so that mapped weights are aligned
-            entries = (("location", name), ("offset", file.tell()), ("length", len(data)))
-            file.write(data)
-            tensor.ClearField("raw_data")
-            tensor.data_location = onnx.TensorProto.EXTERNAL
-            for key, value in entries:
-                tensor.external_data.add(key=key, value=str(value))
+def _move_weights(model: ModelProto, file: BinaryIO, name: str) -> None:
+    offset = 0
+    for tensor in model.graph.initializer:
+        data = tensor.raw_data
+        if len(data) < _SMALL_BYTES:
+            continue  # shapes and axes, which others' shape inference wants to see
+        offset += file.write(b"\0" * (-offset % 64))  # so that mapped weights are aligned
+        entries = (("location", name), ("offset", offset), ("length", len(data)))
+        offset += file.write(data)
+        tensor.ClearField("raw_data")
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        for key, value in entries:
+            tensor.external_data.add(key=key, value=str(value))

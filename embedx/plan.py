@@ -11,7 +11,7 @@ from embedx.binding import Precision, bind
 from embedx.execute import ABSENT, UNWANTED, Plan, Step, execute
 from embedx.graph import FUSED_DOMAIN, Array, Graph, Node, SparseTensor, captures, reads
 from embedx.kernels import FUSED, REPLACING, Kernel, Prepared
-from embedx.ops import reserve, resolve
+from embedx.ops import resolve
 
 
 def make_plan(graph: Graph, precision: Precision = "native", *, kernels: bool = False) -> Plan:
@@ -113,7 +113,4 @@ class _Literal:
 
 
 def _dense(value: Array | SparseTensor) -> Array:
-    if isinstance(value, SparseTensor):
-        reserve(value.shape, value.dtype)
-        return value.dense()
-    return value
+    return value.dense() if isinstance(value, SparseTensor) else value

@@ -6,11 +6,12 @@ its docstring, and a test holds all of them to the graph as it was written.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from embedx import fuse_activations, fuse_attention, fuse_normalization, fuse_products
-from embedx.binding import Precision, bind, check_operators
+from embedx.binding import Precision, bind, check_operators, ignored_attributes
 from embedx.element_types import element_types
 from embedx.errors import BudgetError, ConfigError, EmbedxError, ModelError
 from embedx.fold import fold_constants
@@ -20,6 +21,8 @@ from embedx.precision import carry_halves_wide, to_float64
 from embedx.rewrite import with_fed
 from embedx.rule import Rule, everywhere
 from embedx.simplify import drop_identities, merge_equals
+
+_log = logging.getLogger("embedx")
 
 RULES: tuple[Rule, ...] = (
     drop_identities,
@@ -41,11 +44,14 @@ def checked(graph: Graph, precision: Precision = "native") -> None:
     """Refuse what cannot run, while every node still has the name that its author knows.
 
     Raises UnsupportedOpError with all operators that are missing, ModelError for a node that does
-    not fit its operator or its inputs' types.
+    not fit its operator or its inputs' types. Logs a warning for attributes that do nothing.
     """
     check_operators(graph.walk())
     for node in graph.walk():
         bind(node, precision)
+        for name in ignored_attributes(node):
+            if name != "consumed_inputs":  # which files of opset 1 are full of
+                _log.warning("%s: nobody looks at the attribute %r; is the name right?", node, name)
     element_types(graph)
 
 

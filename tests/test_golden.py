@@ -28,11 +28,9 @@ from embedx.golden import (
     ulps,
 )
 from embedx.graph import Node
-from embedx.onnx_file import read_model
 from embedx.ops import Array, resolve
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-MAPS = {f"ai.onnx.ml.{name}" for name in ("ZipMap", "DictVectorizer", "CastMap")}
 CASES = [case for path in sorted(GOLDEN.glob("ops/*.json")) for case in read_cases(path)]
 
 
@@ -74,11 +72,7 @@ def test_model(case: Case, precision: Precision) -> None:
     folder = GOLDEN / "models" / str(case.model)
     proto = onnx.load(folder / "model.onnx")
     inputs = read_data(folder, "input", proto.graph.input)
-    if case.operator in MAPS:
-        (node,) = read_model(proto).nodes
-        outputs = [bind(node, precision)(*inputs)]
-    else:
-        outputs = Engine(folder / "model.onnx", precision=precision).run(inputs)
+    outputs = Engine(folder / "model.onnx", precision=precision).run(inputs)
     expected = read_data(folder, "output", proto.graph.output)
     for place, (ours, theirs) in enumerate(zip(outputs, expected, strict=True)):
         compare(ours, theirs, ROUNDING, f"{case.model}, output {place}")

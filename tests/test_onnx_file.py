@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
 from embedx.engine import Engine
-from embedx.errors import EmbedxError, ExternalDataError, InputError, ModelError
+from embedx.errors import EmbedxError, ExternalDataError, InputError, ModelError, OutputError
 from embedx.graph import SparseTensor, TensorType
 from embedx.onnx_file import read_model, write_model
 from embedx.rewrite import sort_nodes
@@ -426,7 +426,7 @@ def test_an_interrupted_write_leaves_the_old_file(
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OutputError, match="disk full"):
         write_model(read_model(model(NEG)), path)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

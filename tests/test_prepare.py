@@ -80,3 +80,17 @@ def test_whatever_is_wrong_with_a_model_is_one_of_our_errors(raised: Exception, 
 def test_interrupts_pass() -> None:
     with pytest.raises(KeyboardInterrupt), loading():
         raise KeyboardInterrupt
+
+
+def test_what_onnxruntime_does_not_look_at_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    # Below opset 17 it is an operator of onnxruntime's own, which takes any attribute.
+    call = "LayerNormalization<epsion = 1.0>(x, s)"
+    text = f"g (float[N,2] x, float[2] s) => (float[N,2] y) {{ y = {call} }}"
+    x, s = np.array([[1, 3]], np.float32), np.ones(2, np.float32)
+    (y,) = Engine(model(text, opset=11)).run([x, s])
+    np.testing.assert_allclose(y, [[-1, 1]], atol=1e-5)
+    assert [r.message for r in caplog.records] == [
+        "LayerNormalization (node 0): nobody looks at the attribute 'epsion'; is the name right?"
+    ]
+    with pytest.raises(ModelError, match="did you mean 'epsilon'"):
+        Engine(model(text, opset=17))
