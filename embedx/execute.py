@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -97,10 +97,17 @@ def execute(
         try:
             if budget.deadline is not None:
                 budget.check_time()
-            if observe is None and not step.bodies:
-                results = _computed(step, arguments, in_place=True)
+            options: dict[str, Any] = {}
+            if step.bodies:
+                options = _bodies(step, values, budget, observe)
+            elif step.overwrites and observe is None:
+                options = _spare(step, arguments)
+            if observe is None:
+                results = _computed(step, arguments, options)
             else:
-                results = _watched(step, arguments, values, budget, observe)
+                results = observe(step, arguments, partial(_wanted, step, arguments, options))
+            if len(results) < len(step.outputs):
+                raise ValueError(f"{len(results)} outputs are made of {len(step.outputs)}")
             for slot, value in zip(step.outputs, results, strict=False):
                 values[slot] = value
                 if type(value) is np.ndarray:
@@ -121,53 +128,33 @@ def execute(
     return [values[slot] for slot in plan.output_slots]
 
 
-def _computed(
-    step: Step, arguments: list[Any], bodies: Mapping[str, _Body] = MappingProxyType({}), *,
-    in_place: bool,
-) -> Sequence[Any]:  # fmt: skip
-    """What the step makes of its inputs, be it in the memory of one that dies with it."""
-    if in_place and step.overwrites and (out := _spare(step, arguments)) is not None:
-        result = step.call(*arguments, out=out)
-    else:
-        result = step.call(*arguments, **bodies)
+def _computed(step: Step, arguments: list[Any], options: dict[str, Any]) -> Sequence[Any]:
+    result = step.call(*arguments, **options)
     if result is NotImplemented and step.literal is not None:
         result = step.literal(*arguments)
-    results = result if isinstance(result, tuple) else (result,)
-    if len(results) < len(step.outputs):
-        raise ValueError(f"{len(results)} outputs are made, the node names {len(step.outputs)}")
-    return results
+    return result if isinstance(result, tuple) else (result,)
 
 
-def _watched(
-    step: Step,
-    arguments: list[Any],
-    values: list[Any],
-    budget: Budget,
-    observe: Observer | None,
-) -> Sequence[Any]:
-    """What a step with subgraphs makes of its inputs, or an observer of any step."""
-    bodies = {
+def _wanted(step: Step, arguments: list[Any], options: dict[str, Any]) -> Sequence[Any]:
+    return _computed(step, arguments, options)[: len(step.outputs)]
+
+
+def _bodies(
+    step: Step, values: list[Any], budget: Budget, observe: Observer | None
+) -> dict[str, Any]:
+    """The step's subgraphs as functions."""
+    return {
         name: _Body(body, [values[slot] for slot in slots], budget, observe)
         for name, body, slots in step.bodies
     }
-    if observe is None:
-        return _computed(step, arguments, bodies, in_place=False)
-
-    def compute() -> Sequence[Any]:
-        return _computed(step, arguments, bodies, in_place=False)[: len(step.outputs)]
-
-    results = observe(step, arguments, compute)
-    if len(results) < len(step.outputs):
-        raise ValueError(f"the observer gives {len(results)} of {len(step.outputs)} outputs")
-    return results
 
 
-def _spare(step: Step, arguments: list[Any]) -> Array | None:
-    """An input that nobody else refers to, into whose memory the step may write, or None."""
+def _spare(step: Step, arguments: list[Any]) -> dict[str, Any]:
+    """An input that nobody else refers to, into whose memory the step may write."""
     for place in step.overwrites:
         if _references(arguments, place) in _ALONE:
-            return arguments[place]
-    return None
+            return {"out": arguments[place]}
+    return {}
 
 
 def _references(arguments: list[Any], place: int) -> tuple[int, int]:

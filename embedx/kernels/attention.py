@@ -24,10 +24,8 @@ from embedx.workers import spread
 
 _SCORES = 2**17
 """Scores of a block: half a megabyte."""
-_SMALLEST, _LARGEST = np.float32(2.0**-40), np.float32(2.0**40)
+_SMALLEST, _LARGEST = np.float32(2.0**-40), np.float32(2.0**100)
 """Between these a row's sum shows that its exponentials neither vanished nor overflowed."""
-_WIDEST = np.float32(2.0**80)
-"""Values below this do not overflow times such a sum."""
 
 
 @replaces(ops.softmax, overwrites=(0,))
@@ -86,12 +84,11 @@ def attention(
     if not _takes(q, k, v, masks, fill, dead, axis):
         return NotImplemented
     lead, queries, keys = q.shape[:-2], q.shape[-2], k.shape[-1]
-    y = _result(lead, queries, v.shape[-1])
+    memory, y = _result(lead, queries, v.shape[-1])
     places = list(_places(lead, queries, keys))
     # A mask of zeros, as texts without padding have it, changes nothing.
     masks = [np.broadcast_to(m, (*lead, queries, keys)) for m in masks if m.any()]
     ones = np.ones((keys, 1), np.float32)
-    moderate = v.max() < _WIDEST and v.min() > -_WIDEST
 
     def scored(part: tuple[slice, ...]) -> Array:
         scaled = q[part] if scale == 1 else q[part] * np.float32(scale)
@@ -103,25 +100,32 @@ def attention(
                 np.copyto(scores, fill, where=m[part])
         return scores
 
-    def work(start: int, stop: int) -> None:
+    def carefully(start: int, stop: int) -> None:
         for part in places[start:stop]:
-            target = y[part]
-            e = scored(part)
-            np.exp(e, out=e)
-            sums = e @ ones
-            if moderate and _ordinary(sums):
-                np.matmul(e, v[part[:-1]], out=target)
-                np.divide(target, sums, out=target)
-                continue
             e = scored(part)
             np.subtract(e, e.max(axis=-1, keepdims=True), out=e)
             np.exp(e, out=e)
             np.divide(e, e @ ones, out=e)
             if dead is not None:
                 np.copyto(e, dead, where=np.isnan(e))
-            np.matmul(e, v[part[:-1]], out=target)
+            np.matmul(e, v[part[:-1]], out=y[part])
+
+    def work(start: int, stop: int) -> None:
+        for i in range(start, stop):
+            part = places[i]
+            e = scored(part)
+            np.exp(e, out=e)
+            sums = e @ ones
+            if _ordinary(sums):
+                np.matmul(e, v[part[:-1]], out=y[part])
+                np.divide(y[part], sums, out=y[part])
+            else:
+                carefully(i, i + 1)
 
     spread(work, len(places), 1)
+    # Large values times a large sum may have overflowed before they were divided by it.
+    if not np.isfinite(np.dot(memory, memory)):
+        spread(carefully, len(places), 1)
     return y
 
 
@@ -152,12 +156,16 @@ def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
     return len(shape) <= len(target) and all(n in (1, size) for n, size in fitting)
 
 
-def _result(lead: tuple[int, ...], queries: int, width: int) -> Array:
-    """Memory in which the heads of a token lie side by side, as the node behind wants them."""
-    reserve((*lead, queries, width), np.float32)
-    if len(lead) != 2:
-        return fresh((*lead, queries, width), np.float32)
-    return fresh((lead[0], queries, lead[1], width), np.float32).swapaxes(1, 2)
+def _result(lead: tuple[int, ...], queries: int, width: int) -> tuple[Array, Array]:
+    """Memory as a vector, and as the result (*lead, queries, width).
+
+    The heads of a token lie side by side in it, as the node behind wants them.
+    """
+    shape = (*lead, queries, width)
+    reserve(shape, np.float32)
+    swapped = len(lead) == 2
+    y = fresh((lead[0], queries, lead[1], width) if swapped else shape, np.float32)
+    return y.reshape(-1), y.swapaxes(1, 2) if swapped else y
 
 
 def _places(lead: tuple[int, ...], queries: int, keys: int) -> Iterator[tuple[slice, ...]]:
