@@ -23,13 +23,13 @@ from embedx.errors import (
 )
 
 if TYPE_CHECKING:
-    from embedx.embedder import load
-    from embedx.engine import Engine
-    from embedx.pipeline import Pipeline
+    from embedx.run.engine import Engine
+    from embedx.text.embedder import load
+    from embedx.text.pipeline import Pipeline
 
 __version__ = "0.1.0"
 
-_HOMES = {"Engine": "engine", "Pipeline": "pipeline", "load": "embedder"}
+_HOMES = {"Engine": "run.engine", "Pipeline": "text.pipeline", "load": "text.embedder"}
 
 __all__ = [
     "BudgetError",

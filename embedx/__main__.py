@@ -2,6 +2,6 @@
 
 import sys
 
-from embedx.cli import main
+from embedx.cli.main import main
 
 sys.exit(main())

@@ -17,11 +17,11 @@ import onnx.parser
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from embedx.element_types import FLOATS
-from embedx.engine import Engine
 from embedx.errors import EmbedxError
-from embedx.precision import carry_halves_wide
-from embedx.prepare import RULES
+from embedx.rewrite.element_types import FLOATS
+from embedx.rewrite.retype import carry_halves_wide
+from embedx.run.engine import Engine
+from embedx.run.prepare import RULES
 
 Random = np.random.Generator
 _FLOAT_CODES = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)

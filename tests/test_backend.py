@@ -14,9 +14,9 @@ import pytest
 from onnx import numpy_helper
 from onnx.backend.test.loader import load_model_tests
 
-from embedx.engine import Engine
 from embedx.errors import EmbedxError
 from embedx.ops import resolve
+from embedx.run.engine import Engine
 
 KNOWN_FAILURES = Path(__file__).parent.parent / "golden" / "known_failures.txt"
 KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")

@@ -13,10 +13,11 @@ import pytest
 from scipy.stats import spearmanr
 
 from embedx import Engine, Pipeline, load
-from embedx.deployment import find_model, read_deployment
-from embedx.embedder import Embedder
-from embedx.inspection import inspect_model
-from embedx.onnx_file import read_model
+from embedx.model.onnx_file import read_model
+from embedx.observe.inspection import inspect_model
+from embedx.text.deployment import read_deployment
+from embedx.text.embedder import Embedder
+from embedx.text.locate import find_model
 
 PATH = find_model(None)
 HELD_OUT = Path(__file__).parent.parent / "golden" / "default_model" / "heldout.tsv"

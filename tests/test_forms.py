@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from embedx import load
-from embedx.deployment import Dense, LayerNorm, Module, Normalize, Pooling
-from embedx.embedder import Embedder
-from embedx.engine import Engine
-from embedx.graph import Array
 from embedx.kernels import storage
-from embedx.pooling import apply_modules
+from embedx.model.graph import Array
+from embedx.run.engine import Engine
+from embedx.text.deployment import Dense, LayerNorm, Module, Normalize, Pooling
+from embedx.text.embedder import Embedder
+from embedx.text.pooling import apply_modules
 from tests.tiny import HIDDEN, bert, deployment
 
 WORDS = "the a cat dog sat on mat and ran far away from red blue big".split()

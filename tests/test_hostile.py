@@ -10,9 +10,9 @@ import onnx
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
 
-from embedx.engine import Engine
 from embedx.errors import EmbedxError
-from embedx.prepare import RULES
+from embedx.run.engine import Engine
+from embedx.run.prepare import RULES
 from tests.differential import parsed
 from tests.models import model
 from tests.tiny import bert

@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from onnx import numpy_helper
 
 from embedx import ops
-from embedx.engine import Engine
-from embedx.graph import Array, Node, SparseTensor
 from embedx.kernels import FUSED, REPLACING
 from embedx.kernels.storage import (
     dense_product,
@@ -24,6 +22,8 @@ from embedx.kernels.storage import (
     stored,
     whole_product,
 )
+from embedx.model.graph import Array, Node, SparseTensor
+from embedx.run.engine import Engine
 from embedx.workers import threads
 from tests.models import model
 

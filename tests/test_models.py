@@ -16,12 +16,13 @@ import numpy as np
 import onnx
 import pytest
 
-from embedx.binding import bind
-from embedx.engine import Engine
-from embedx.graph import Array, Graph, SparseTensor
-from embedx.layers import find_layers
-from embedx.onnx_file import read_model
-from embedx.rewrite import inline_functions, sort_nodes, truncate
+from embedx.model.graph import Array, Graph, SparseTensor
+from embedx.model.onnx_file import read_model
+from embedx.rewrite.cut import truncate
+from embedx.rewrite.layers import find_layers
+from embedx.rewrite.normal import inline_functions, sort_nodes
+from embedx.run.binding import bind
+from embedx.run.engine import Engine
 
 MODELS = Path(os.environ.get("EMBEDX_MODELS", Path(__file__).parents[2] / "shared" / "models"))
 FOLDERS = sorted(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from embedx.catalogue import table
+from embedx.observe.catalogue import table
 from tests.tiny import deployment
 
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")

@@ -7,12 +7,12 @@ import itertools
 import numpy as np
 import pytest
 
-from embedx.fold import fold_constants
-from embedx.graph import Graph
-from embedx.onnx_file import read_model
-from embedx.prepare import RULES, prepare
-from embedx.rewrite import normal_form
-from embedx.rule import Rule, rule
+from embedx.model.graph import Graph
+from embedx.model.onnx_file import read_model
+from embedx.rewrite.normal import normal_form
+from embedx.rewrite.rule import Rule, rule
+from embedx.run.fold import fold_constants
+from embedx.run.prepare import RULES, prepare
 from tests.differential import difference, feeds_for, graphs, parsed
 
 EXAMPLES = [

@@ -20,7 +20,7 @@ from onnx import numpy_helper
 from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
 
 from embedx import workers
-from embedx.engine import Engine
+from embedx.run.engine import Engine
 from embedx.workers import spread, threads
 from tests.models import model
 

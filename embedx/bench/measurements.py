@@ -19,14 +19,16 @@ from typing import Any
 import numpy as np
 
 import embedx
-from embedx.bench.operators import profiled
-from embedx.bench.processes import Side, differences, interleaved, one_core_busy, summary
-from embedx.deployment import find_model
-from embedx.embedder import load
-from embedx.engine import Engine
+from embedx.bench.turns import interleaved, one_core_busy, summary
+from embedx.difference import differences
 from embedx.errors import ConfigError, DeploymentError
-from embedx.graph import TensorType
-from embedx.onnx_file import read_model
+from embedx.model.graph import TensorType
+from embedx.model.onnx_file import read_model
+from embedx.observe.profile import profiled
+from embedx.peers.process import Side
+from embedx.run.engine import Engine
+from embedx.text.embedder import load
+from embedx.text.locate import find_model
 from embedx.workers import available_cores
 
 PEERS = {"onnxruntime": "onnxruntime", "onnx.reference": "onnx"}

@@ -13,7 +13,7 @@ from embedx.kernels import (  # each registers its kernels
     quantization,
     tables,
 )
-from embedx.kernels._table import FUSED, REPLACING, Constants, Kernel, Prepared
+from embedx.kernels._registry import FUSED, REPLACING, Constants, Kernel, Prepared
 
 __all__ = [
     "FUSED",

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from embedx.graph import Array
 from embedx.kernels.memory import fresh
-from embedx.ops._budget import reserve
+from embedx.model.graph import Array
+from embedx.ops import reserve
 from embedx.workers import pieces_of, spread
 
 CACHED = 2**15

@@ -14,9 +14,9 @@ from collections.abc import Callable
 import numpy as np
 
 from embedx import ops
-from embedx.graph import Array
 from embedx.kernels._blocks import over_rows, result_for, rows_of
-from embedx.kernels._table import replaces
+from embedx.kernels._registry import replaces
+from embedx.model.graph import Array
 
 # The coefficients of x, x**3, ..., x**13.
 _LOG_ODDS = (

@@ -15,11 +15,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from embedx import ops
-from embedx.graph import Array
 from embedx.kernels._blocks import blocks, over_rows, result_for, rows_of
-from embedx.kernels._table import fused, replaces
+from embedx.kernels._registry import fused, replaces
 from embedx.kernels.memory import fresh
-from embedx.ops._budget import reserve
+from embedx.model.graph import Array
+from embedx.ops import reserve
 from embedx.workers import spread
 
 _SCORES = 2**17

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from embedx import ops
-from embedx.graph import Array, Node, SparseTensor
 from embedx.kernels._blocks import CACHED, blocks, over_products, rows_of
-from embedx.kernels._table import Constants, Prepared, fused, replaces
+from embedx.kernels._registry import Constants, Prepared, fused, replaces
 from embedx.kernels.memory import fresh
 from embedx.kernels.quantization import dynamic_quantize_linear, to_narrow
 from embedx.kernels.storage import StoredMatrix, stored
-from embedx.ops._budget import reserve
+from embedx.model.graph import Array, Node, SparseTensor
+from embedx.ops import reserve
 
 _EXACT = 2**24
 _LARGEST = 255

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from embedx.graph import Array
+from embedx.model.graph import Array
 
 _LARGE = 2**16
 """Bytes below which the C library's own allocator is as good."""

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from embedx import ops
-from embedx.graph import Array, Node
 from embedx.kernels._blocks import over_rows, result_for, rows_of
-from embedx.kernels._table import Constants, Prepared, replaces
+from embedx.kernels._registry import Constants, Prepared, replaces
 from embedx.kernels.memory import fresh
+from embedx.model.graph import Array, Node
 
 
 class _Normalized(NamedTuple):

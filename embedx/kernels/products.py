@@ -8,12 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from embedx import ops
-from embedx.graph import Array, Node
 from embedx.kernels._blocks import over_products, over_rows, result_for, rows_of
-from embedx.kernels._table import Constants, Prepared, replaces
+from embedx.kernels._registry import Constants, Prepared, replaces
 from embedx.kernels.memory import fresh
 from embedx.kernels.storage import StoredMatrix, stored
-from embedx.ops._budget import reserve
+from embedx.model.graph import Array, Node
+from embedx.ops import reserve
 
 
 def multiplied(x: Array, matrix: StoredMatrix) -> Array:

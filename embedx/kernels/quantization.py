@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from embedx import ops
-from embedx.graph import Array
 from embedx.kernels._blocks import over_rows, rows_of
-from embedx.kernels._table import replaces
+from embedx.kernels._registry import replaces
 from embedx.kernels.memory import fresh
-from embedx.ops._budget import reserve
+from embedx.model.graph import Array
+from embedx.ops import reserve
 
 _NARROW = (np.dtype(np.uint8), np.dtype(np.int8))
 

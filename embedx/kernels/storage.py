@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from embedx.graph import Array, SparseTensor
 from embedx.kernels._blocks import blocks
 from embedx.kernels.memory import fresh
+from embedx.model.graph import Array, SparseTensor
 from embedx.workers import threads
 
 _SAMPLE = 16

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from embedx import ops
-from embedx.graph import Array
-from embedx.kernels._table import replaces
+from embedx.kernels._registry import replaces
+from embedx.model.graph import Array
 
 _WORTH_A_TABLE = 1024
 """Elements below which computing each of them is as fast."""

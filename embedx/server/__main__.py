@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from embedx import cli
+from embedx.cli import main as cli
 
 
 def main() -> int:

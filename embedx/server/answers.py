@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from starlette.responses import Response
 
-from embedx.graph import Array
+from embedx.model.graph import Array
 from embedx.server.service import Service
 
 _PIECE = 4096

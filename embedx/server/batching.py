@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from embedx.errors import EmbedxError
-from embedx.graph import Array
+from embedx.model.graph import Array
 from embedx.server.errors import RefusedError
 from embedx.server.metrics import Metrics
 from embedx.server.views import View
-from embedx.tokens import Tokens
+from embedx.text.tokens import Tokens
 
 _log = logging.getLogger("embedx.server")
 

@@ -12,12 +12,12 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
 import embedx
-from embedx.deployment import Pooling
 from embedx.server.errors import RefusedError
 from embedx.server.refusals import Detail, OipError
 from embedx.server.schemas import Health, Info
 from embedx.server.service import Service
 from embedx.server.views import Endpoint
+from embedx.text.deployment import Pooling
 
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "

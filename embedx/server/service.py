@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from embedx.graph import Array
+from embedx.model.graph import Array
 from embedx.server.batching import Batcher
 from embedx.server.config import ServerConfig
 from embedx.server.errors import RefusedError
 from embedx.server.metrics import Metrics
 from embedx.server.views import Endpoint, View, load_endpoint
-from embedx.text_model import TextModel
-from embedx.tokens import Tokens
+from embedx.text.text_model import TextModel
+from embedx.text.tokens import Tokens
 from embedx.workers import available_cores
 
 T = TypeVar("T")

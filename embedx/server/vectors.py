@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from embedx.graph import Array
-from embedx.pooling import normalize
+from embedx.model.graph import Array
 from embedx.server.errors import RefusedError
+from embedx.text.pooling import normalize
 
 
 def shortened(vectors: Sequence[Array], dimensions: int | None) -> Array:

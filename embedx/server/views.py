@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from embedx.buckets import bucket_of
-from embedx.embedder import Embedder, load
 from embedx.errors import NodeError
-from embedx.graph import Array
-from embedx.pipeline import Pipeline
+from embedx.model.graph import Array
 from embedx.server.config import EndpointConfig
-from embedx.text_model import TextModel
-from embedx.tokens import Tokens
+from embedx.text.buckets import bucket_of
+from embedx.text.embedder import Embedder, load
+from embedx.text.pipeline import Pipeline
+from embedx.text.text_model import TextModel
+from embedx.text.tokens import Tokens
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from embedx.golden import Case, read_cases
 from embedx.ops import Budget, Op, OverBudgetError, resolve, spending
+from embedx.oracle.golden import Case, read_cases
 
 GOLDEN = Path(__file__).parents[2] / "golden/ops"
 HUGE = (2**31, 2**40, 2**62, -(2**31), 10**6, 0)

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 
 from embedx import Pipeline
-from embedx.graph import Array
-from embedx.pooling import normalize
+from embedx.model.graph import Array
+from embedx.text.pooling import normalize
 from tests.server.process import Connection, Server, serving
 
 WORDS = (

@@ -20,7 +20,7 @@ from embedx.server.config import server_config
 from embedx.server.errors import RefusedError
 from embedx.server.metrics import Metrics
 from embedx.server.service import Facts, Service, facts
-from embedx.tokens import Tokens
+from embedx.text.tokens import Tokens
 
 
 class FakeView:

@@ -31,7 +31,7 @@ def test_modules_import_from_the_left_only(name: str) -> None:
 
 
 def test_the_command_line_loads_no_web_framework() -> None:
-    code = "import sys, embedx.cli; embedx.cli._parser(); print(*sys.modules)"
+    code = "import sys, embedx.cli.main; embedx.cli.main._parser(); print(*sys.modules)"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )

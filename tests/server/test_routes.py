@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from embedx import Pipeline, load
-from embedx.pooling import normalize
+from embedx.text.pooling import normalize
 from tests.tiny import HIDDEN, bert, deployment
 
 TEXTS = ["the cat sat on the mat", "a big red dog ran far away", "a"]

@@ -1,0 +1,74 @@
+"""``embedx bench``: how fast a model runs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from embedx.cli.arguments import MODEL, command
+from embedx.cli.output import complain, say, watched
+from embedx.cli.texts import lines
+from embedx.errors import ConfigError, InputError
+from embedx.output_file import check_writable, writing
+
+
+def add_to(commands: Any) -> None:
+    """Add the command ``bench``."""
+    bench = command(
+        commands, "bench", _bench, "measure the speed of a model, and of other runtimes beside it"
+    )
+    bench.add_argument("model", nargs="?", help=MODEL)
+    bench.add_argument(
+        "--vs", metavar="PEERS", help="onnxruntime or onnx.reference, or both with a comma between"
+    )
+    bench.add_argument(
+        "--shapes",
+        metavar="BATCHxTOKENS",
+        help="runs on token ids, such as 1x16,8x128 (default: 8x128, unless --texts or --cold)",
+    )
+    bench.add_argument("--texts", metavar="FILE", help="embed the texts of a file (see embed -i)")
+    bench.add_argument(
+        "--cold", action="store_true", help="time a process from its start to an embedding"
+    )
+    bench.add_argument(
+        "--load", action="store_true", help="repeat the shapes beside a process that computes"
+    )
+    bench.add_argument("--threads", type=int, default=1, help="of each runtime (default: 1)")
+    bench.add_argument("--iterations", type=int, help="measurements (default: 5 seconds of them)")
+    bench.add_argument("--html", type=Path, metavar="FILE", help="also write a page with plots")
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from embedx.bench import as_html, as_json, as_text, bench, parsed_shapes
+
+    if options.html is not None:
+        check_writable(options.html)
+    if options.load and not options.shapes and (options.texts or options.cold):
+        raise ConfigError("--load repeats --shapes, which are not given")
+    texts = [] if options.texts is None else [*filter(str.strip, lines(options.texts))]
+    if options.texts and not texts:
+        raise InputError(f"no texts in {options.texts}")
+    shapes = options.shapes
+    if shapes is None and not texts and not options.cold:
+        shapes = "8x128"
+    document = bench(
+        options.model,
+        peers=options.vs.split(",") if options.vs else (),
+        shapes=() if shapes is None else parsed_shapes(shapes),
+        texts=texts,
+        cold=options.cold,
+        busy=options.load,
+        threads=options.threads,
+        iterations=options.iterations,
+        progress=_progress,
+    )
+    say(as_json(document) if options.json else as_text(document))
+    if options.html is not None:
+        with writing(options.html) as file:
+            file.write(as_html(document).encode())
+
+
+def _progress(what: str) -> None:
+    if watched():
+        complain(f"embedx: measuring {what}")

@@ -1,0 +1,1 @@
+"""Verdicts on results: goldens."""

@@ -1,0 +1,1 @@
+"""Other runtimes beside embedx, each in a process of its own."""

@@ -1,0 +1,1 @@
+"""A graph is prepared once, planned, and run in a loop."""

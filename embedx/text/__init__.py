@@ -1,0 +1,1 @@
+"""A model folder, its tokenizer and its pooling: text to vector."""

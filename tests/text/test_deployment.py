@@ -1,0 +1,589 @@
+"""Model folders: finding them, and what their files say."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import struct
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from embedx.errors import DeploymentError, InputError
+from embedx.text import deployment as deployments
+from embedx.text.deployment import (
+    SENTENCE,
+    TOKENS,
+    Dense,
+    LayerNorm,
+    Normalize,
+    Pooling,
+    read_deployment,
+)
+from embedx.text.locate import find_model
+from embedx.text.safetensors import read_safetensors
+from tests.tiny import deployment
+
+MODELS = "sentence_transformers.models"
+
+
+def write(path: Path, content: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def folder_with(tmp_path: Path, **files: Any) -> Path:
+    """The model in a folder of these files: ``__`` in a name is a slash, ``.json`` is added."""
+    write(tmp_path / "model.onnx", "")
+    for name, content in files.items():
+        write(tmp_path / f"{name.replace('__', '/')}.json", content)
+    return tmp_path / "model.onnx"
+
+
+def modules(*kinds: str) -> list[dict[str, Any]]:
+    """The modules.json of a transformer and modules that lie in folders of their own names."""
+    listed = [("", "Transformer"), *((kind, kind) for kind in kinds)]
+    return [
+        {"idx": i, "name": str(i), "path": path, "type": f"{MODELS}.{kind}"}
+        for i, (path, kind) in enumerate(listed)
+    ]
+
+
+@pytest.mark.parametrize("place", ["model.onnx", "onnx/model.onnx", "deployment/model.onnx"])
+def test_models_are_found_where_people_put_them(tmp_path: Path, place: str) -> None:
+    path = write(tmp_path / place, "")
+    assert find_model(tmp_path) == find_model(path) == path
+
+
+def test_the_only_model_is_found_and_of_several_one_must_be_named(tmp_path: Path) -> None:
+    optimized = write(tmp_path / "model_optimized.onnx", "")
+    assert find_model(tmp_path) == optimized
+    other = write(tmp_path / "onnx" / "model_int8.onnx", "")
+    with pytest.raises(InputError, match=r"model_optimized\.onnx, onnx/model_int8\.onnx"):
+        find_model(tmp_path)
+    assert find_model(tmp_path, "model_int8.onnx") == other
+    assert find_model(tmp_path, "onnx/model_int8.onnx") == other
+    with pytest.raises(InputError, match="has no file"):
+        find_model(tmp_path, "model_q4.onnx")
+
+
+def test_hub_names_are_found_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    snapshot = tmp_path / "models--org--name" / "snapshots" / "abc"
+    path = write(snapshot / "onnx" / "model.onnx", "")
+    assert find_model("hf:org/name") == find_model("org/name") == path
+    write(tmp_path / "models--org--name" / "snapshots" / "def" / "model.onnx", "")
+    write(tmp_path / "models--org--name" / "refs" / "main", "abc")
+    assert find_model("org/name") == path
+    with pytest.raises(InputError, match="hf download org/other"):
+        find_model("org/other")
+
+
+def test_zoo_stubs_are_found_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARSEZOO_MODELS_PATH", str(tmp_path))
+    name = "obert-base-wikipedia_bookcorpus-pruned80_quantized"
+    path = write(tmp_path / "neuralmagic" / name / "deployment" / "model.onnx", "")
+    stub = "zoo:nlp/masked_language_modeling/obert-base/pytorch/huggingface"
+    assert find_model(f"{stub}/wikipedia_bookcorpus/pruned80_quant-none-vnni") == path
+    assert find_model(f"zoo:{name}") == path
+    with pytest.raises(InputError, match="shut down"):
+        find_model("zoo:bert-large")
+
+
+def test_what_is_nothing_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file or folder"):
+        find_model(tmp_path / "nothing")
+    with pytest.raises(InputError, match="no such file"):
+        find_model("missing/model.onnx")
+
+
+def test_files_are_read_beside_the_onnx_folder(tmp_path: Path) -> None:
+    path = deployment(tmp_path, place="onnx/model.onnx", pooling={}) / "onnx" / "model.onnx"
+    found = read_deployment(path)
+    assert found.folder == tmp_path
+    assert found.modules == (Pooling(("mean",)), Normalize())
+
+
+@pytest.mark.parametrize(
+    ("config", "modes"),
+    [
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, ("cls",)),
+        (
+            {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True,
+             "pooling_mode_lasttoken": True, "pooling_mode_max_tokens": True},
+            ("cls", "max", "mean", "lasttoken"),
+        ),
+        ({"pooling_mode_mean_sqrt_len_tokens": True}, ("mean_sqrt_len",)),
+        ({"pooling_mode_mean_tokens": False}, ("mean",)),
+        ({"pooling_mode": "weightedmean"}, ("weightedmean",)),
+        ({"pooling_mode": "mean_sqrt_len_tokens"}, ("mean_sqrt_len",)),
+        ({"pooling_mode": ["max"]}, ("max",)),
+        ({"pooling_mode": ["lasttoken", "cls", "mean"]}, ("lasttoken", "cls", "mean")),
+        ({"pooling_mode": "max", "pooling_mode_mean_tokens": True}, ("max",)),
+        ({"pooling_mode": None, "pooling_mode_max_tokens": True}, ("max",)),
+        ({}, ("mean",)),
+    ],
+)  # fmt: skip
+def test_pooling_modes(tmp_path: Path, config: dict[str, Any], modes: tuple[str, ...]) -> None:
+    """As sentence-transformers 6.2 reads them, the files of its earlier releases included."""
+    path = folder_with(tmp_path, **{"1_Pooling__config": config})
+    assert read_deployment(path).modules == (Pooling(modes),)
+
+
+@pytest.mark.parametrize(
+    ("config", "included"),
+    [({}, True), ({"include_prompt": True}, True), ({"include_prompt": False}, False)],
+)
+def test_prompts_are_pooled_unless_a_file_says_otherwise(
+    tmp_path: Path, config: dict[str, Any], included: bool
+) -> None:
+    path = folder_with(tmp_path, **{"1_Pooling__config": config})
+    assert read_deployment(path).modules == (Pooling(("mean",), include_prompt=included),)
+
+
+def safetensors(path: Path, tensors: dict[str, Any], dtype: str = "F32") -> Path:
+    """A file of these arrays; those of a kind that NumPy lacks are given as their bytes."""
+    header, body = {}, b""
+    for name, array in tensors.items():
+        data = array.tobytes()
+        offsets = [len(body), len(body) + len(data)]
+        header[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": offsets}
+        body += data
+    text = json.dumps(header).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + body)
+    return path
+
+
+BITS = {
+    "F64": np.array([[1.0, -0.5], [3.0, 0.0]]),
+    "F32": np.array([[1.0, -0.5], [3.0, 0.0]], np.float32),
+    "F16": np.array([[1.0, -0.5], [3.0, 0.0]], np.float16),
+    "BF16": np.array([[0x3F80, 0xBF00], [0x4040, 0]], np.uint16),
+    "F8_E4M3": np.array([[0x38, 0xB0], [0x44, 0]], np.uint8),
+    "F8_E5M2": np.array([[0x3C, 0xB8], [0x42, 0]], np.uint8),
+}
+"""1, -0.5, 3 and 0, by hand: a sign, an exponent with a bias of 127, 7 or 15, a fraction."""
+
+
+@pytest.mark.parametrize("dtype", BITS)
+def test_floats_of_any_width_are_read(tmp_path: Path, dtype: str) -> None:
+    tensors = read_safetensors(safetensors(tmp_path / "x.safetensors", {"w": BITS[dtype]}, dtype))
+    assert tensors["w"].dtype == np.float32
+    assert tensors["w"].tolist() == [[1, -0.5], [3, 0]]
+
+
+def with_dense(tmp_path: Path, config: dict[str, Any], **tensors: Any) -> Path:
+    arrays = {name.replace("_", "."): np.array(t, np.float32) for name, t in tensors.items()}
+    safetensors(tmp_path / "Dense" / "model.safetensors", arrays)
+    return folder_with(tmp_path, modules=modules("Dense"), Dense__config=config)
+
+
+WIDE, SQUARE = [[1, 2, 3], [4, 5, 6]], [[1, 2], [3, 4]]
+
+
+def test_dense_layers_are_read(tmp_path: Path) -> None:
+    config = {
+        "in_features": 3,
+        "out_features": 2,
+        "bias": True,
+        "activation_function": "torch.nn.modules.linear.Identity",
+        "module_input_name": TOKENS,
+        "use_residual": True,
+    }
+    path = with_dense(
+        tmp_path, config, linear_weight=WIDE, linear_bias=[7, 8], residual_weight=WIDE
+    )
+    (dense,) = read_deployment(path).modules
+    assert isinstance(dense, Dense)
+    assert dense.activation == "Identity"
+    assert (dense.source, dense.target, dense.use_residual) == (TOKENS, TOKENS, True)
+    assert dense.bias is not None
+    assert dense.residual is not None
+    np.testing.assert_array_equal(dense.weight, WIDE)
+    np.testing.assert_array_equal(dense.bias, [7, 8])
+    np.testing.assert_array_equal(dense.residual, WIDE)
+
+
+@pytest.mark.parametrize(
+    ("written", "activation"),
+    [
+        (None, "Tanh"),
+        ("torch.nn.modules.activation.Tanh", "Tanh"),
+        ("torch.nn.modules.activation.GELU", "GELU"),
+        ("torch.nn.modules.linear.Identity", "Identity"),
+        ("torch.nn.ReLU", "ReLU"),
+    ],
+)
+def test_activations_go_by_their_classes(
+    tmp_path: Path, written: str | None, activation: str
+) -> None:
+    config = {} if written is None else {"activation_function": written}
+    (dense,) = read_deployment(with_dense(tmp_path, config, linear_weight=WIDE)).modules
+    assert isinstance(dense, Dense)
+    assert dense.activation == activation
+    assert (dense.source, dense.target, dense.use_residual) == (SENTENCE, SENTENCE, False)
+
+
+@pytest.mark.parametrize(
+    ("config", "tensors", "message"),
+    [
+        ({"activation_function": "torch.nn.modules.activation.PReLU"}, {}, "PReLU.*none of torch"),
+        ({"activation_function": "torch.nn.functional.relu"}, {}, "relu.*none of torch"),
+        ({"activation_function": "os.system"}, {}, "activation_function.*none of torch"),
+        ({"activation_function": "Tanh"}, {}, "activation_function.*none of torch"),
+        ({"activation_function": 3}, {}, "'activation_function' is 3, expected str"),
+        ({"bias": True}, {}, "do not fit together"),
+        ({"bias": False}, {"linear_bias": [1, 2]}, "do not fit together"),
+        ({"in_features": 4}, {}, "do not fit together"),
+        ({"out_features": 3}, {}, "do not fit together"),
+        ({}, {"linear_bias": [1, 2, 3]}, "do not fit together"),
+        ({}, {"linear_weight": [1, 2]}, "do not fit together"),
+        ({"use_residual": True}, {}, "'use_residual' is True, unlike in the weights"),
+        ({"use_residual": True}, {"residual_weight": SQUARE}, "do not fit together"),
+        ({}, {"residual_weight": WIDE}, "'use_residual' is False, unlike in the weights"),
+        ({}, {"linear_other": WIDE}, "not known: linear.other"),
+    ],
+)
+def test_dense_layers_that_make_no_sense_are_refused(
+    tmp_path: Path, config: dict[str, Any], tensors: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DeploymentError, match=message):
+        read_deployment(with_dense(tmp_path, config, **{"linear_weight": WIDE, **tensors}))
+
+
+def test_weights_that_could_run_code_are_not_read(tmp_path: Path) -> None:
+    path = folder_with(tmp_path, modules=modules("Dense"), Dense__config={})
+    (tmp_path / "Dense" / "pytorch_model.bin").write_bytes(b"x")
+    with pytest.raises(DeploymentError, match=r"model\.safetensors is missing"):
+        read_deployment(path)
+
+
+def test_other_modules_are_read(tmp_path: Path) -> None:
+    norm = {"norm.weight": np.ones(3, np.float32), "norm.bias": np.zeros(3, np.float32)}
+    safetensors(tmp_path / "LayerNorm" / "model.safetensors", norm)
+    path = folder_with(
+        tmp_path,
+        modules=modules("Dropout", "LayerNorm", "Normalize"),
+        LayerNorm__config={"dimension": 3},
+        Dropout__config={"dropout": 0.1},
+        Normalize__config={"module_input_name": TOKENS, "module_output_name": TOKENS},
+    )
+    layer_norm, normalize = read_deployment(path).modules
+    assert isinstance(layer_norm, LayerNorm)
+    np.testing.assert_array_equal(layer_norm.weight, np.ones(3))
+    np.testing.assert_array_equal(layer_norm.bias, np.zeros(3))
+    assert normalize == Normalize(TOKENS, TOKENS)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sentence_transformers.models.Pooling",
+        "sentence_transformers.models.Pooling.Pooling",
+        "sentence_transformers.sentence_transformer.modules.pooling.Pooling",
+    ],
+)
+def test_classes_are_known_by_all_their_names(tmp_path: Path, name: str) -> None:
+    listed = [*modules(), {"path": "1_Pooling", "type": name}]
+    path = folder_with(tmp_path, modules=listed, **{"1_Pooling__config": {}})
+    assert read_deployment(path).modules == (Pooling(("mean",)),)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"{MODELS}.{kind}" for kind in ("Asym", "BoW", "CLIPModel", "CNN", "LSTM", "Router")),
+        *(f"{MODELS}.{kind}" for kind in ("WeightedLayerPooling", "WordEmbeddings", "WordWeights")),
+        "sentence_transformers.sparse_encoder.models.SpladePooling",
+        "pylate.models.Dense.Dense",
+        "custom.Transformer",
+        "",
+    ],
+)
+def test_modules_that_would_change_the_embeddings_are_refused_by_name(
+    tmp_path: Path, name: str
+) -> None:
+    path = folder_with(tmp_path, modules=[*modules(), {"path": "", "type": name}])
+    with pytest.raises(DeploymentError, match=rf"modules\.json: a module of type '{name}' is not"):
+        read_deployment(path)
+
+
+def test_static_embeddings_have_no_special_tokens_and_no_limit(tmp_path: Path) -> None:
+    listed = [{"path": "0_StaticEmbedding", "type": f"{MODELS}.StaticEmbedding"}]
+    write(tmp_path / "0_StaticEmbedding" / "tokenizer.json", "{}")
+    found = read_deployment(folder_with(tmp_path, modules=listed))
+    assert not found.adds_special_tokens
+    assert found.tokenizer == tmp_path / "0_StaticEmbedding"
+    assert found.max_seq_length is not None
+    assert found.max_seq_length > 10**9
+    assert read_deployment(folder_with(tmp_path, modules=modules())).adds_special_tokens
+
+
+def test_the_transformer_may_have_a_folder_of_its_own(tmp_path: Path) -> None:
+    listed = [{"path": "0_Transformer", "type": f"{MODELS}.Transformer"}]
+    path = folder_with(
+        tmp_path,
+        modules=listed,
+        **{
+            "0_Transformer__tokenizer_config": {"model_max_length": 77},
+            "0_Transformer__sentence_bert_config": {"do_lower_case": True},
+            "0_Transformer__config": {"model_type": "roberta"},
+        },
+    )
+    found = read_deployment(path)
+    assert (found.max_seq_length, found.do_lower_case) == (77, True)
+    assert found.config["model_type"] == "roberta"
+
+
+def test_what_concerns_tokens_may_lie_elsewhere(tmp_path: Path) -> None:
+    path = folder_with(
+        tmp_path / "model",
+        tokenizer_config={"model_max_length": 5},
+        config_sentence_transformers={"prompts": {"q": "q: "}},
+    )
+    write(tmp_path / "elsewhere" / "tokenizer_config.json", {"pad_token": "[P]"})
+    write(tmp_path / "elsewhere" / "sentence_bert_config.json", {"max_seq_length": 9})
+    other = write(tmp_path / "elsewhere" / "other.json", "{}")
+    for place in (tmp_path / "elsewhere", other):
+        found = read_deployment(path, place)
+        assert found.tokenizer == place
+        assert found.tokenizer_config["pad_token"] == "[P]"
+        assert (found.max_seq_length, found.prompts) == (9, {"q": "q: "})
+    with pytest.raises(InputError, match="no such file or folder"):
+        read_deployment(path, tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [(b"", "safetensors"), (b"\xff" * 20, "safetensors"), (b"\x02\0\0\0\0\0\0\0{}", None)],
+)
+def test_safetensors_headers_are_checked(tmp_path: Path, data: bytes, message: str | None) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(data)
+    if message is None:
+        assert read_safetensors(path) == {}
+    else:
+        with pytest.raises(DeploymentError, match=message):
+            read_safetensors(path)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"config": "[1]"}, "holds list"),
+        ({"config": "{"}, "not readable as JSON"),
+        ({"config": {"max_position_embeddings": "many"}}, "expected a length"),
+        ({"config": {"max_position_embeddings": -3}}, "expected a length"),
+        ({"modules": {"a": 1}}, "must be a list"),
+        ({"modules": [{"type": "os.system", "path": ""}]}, "'os.system' is not supported"),
+        ({"modules": [{"type": f"{MODELS}.Pooling", "path": "../elsewhere"}]}, "leads out"),
+        ({"1_Pooling__config": {"pooling_mode_cls_token": "yes"}}, "pooling_mode_cls_token"),
+        ({"1_Pooling__config": {"pooling_mode": "best"}}, "none of"),
+        ({"1_Pooling__config": {"pooling_mode": ["mean", "best"]}}, "none of"),
+        ({"1_Pooling__config": {"pooling_mode": []}}, "none of"),
+        ({"modules": modules("Pooling")}, r"Pooling/config\.json is missing"),
+        ({"modules": [*modules(), *modules()]}, "Transformer can only be the first module"),
+        ({"config_sentence_transformers": {"prompts": ["a"]}}, "'prompts' is"),
+        ({"config_sentence_transformers": {"prompts": {"a": 3}}}, "prompts: 'a' is 3"),
+        ({"config_sentence_transformers": {"truncate_dim": 0}}, "'truncate_dim' is 0"),
+        (
+            {"config_sentence_transformers": {"prompts": {"a": "A"}, "default_prompt_name": "b"}},
+            r"'default_prompt_name' is 'b', which is none of the prompts \(a\)",
+        ),
+        ({"tokenizer_config": {"do_lower_case": "no"}}, "'do_lower_case' is 'no', expected bool"),
+        ({"tokenizer_config": {"model_max_length": True}}, "expected a length"),
+    ],
+)
+def test_fields_that_make_no_sense_are_named(
+    tmp_path: Path, files: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DeploymentError, match=message):
+        read_deployment(folder_with(tmp_path, **files))
+
+
+ODD: st.SearchStrategy[Any] = st.sampled_from(
+    [None, True, 0, -1, 1.5, 1e40, float("nan"), "", "x", "\0", "../x", [], ["a"], [None], [[]], {}]
+)
+KEYS = [
+    ("config.json", ("max_position_embeddings", "model_type", "tokenizer_class")),
+    ("1_Pooling/config.json", ("pooling_mode", "pooling_mode_cls_token", "include_prompt", "x")),
+    ("tokenizer_config.json", ("model_max_length", "truncation_side", "added_tokens_decoder")),
+    ("config_sentence_transformers.json", ("prompts", "default_prompt_name", "truncate_dim")),
+    ("sentence_bert_config.json", ("max_seq_length", "tokenizer_args", "processing_kwargs")),
+    ("sentence_bert_config.json", ("modality_config", "transformer_task", "do_lower_case")),
+    ("modules.json", ("type", "path")),
+]
+
+
+@given(st.data())
+def test_no_value_makes_reading_fail_in_another_way(data: st.DataObject) -> None:
+    name, keys = data.draw(st.sampled_from(KEYS))
+    nested = st.one_of(ODD, ODD.map(lambda v: {"text": v}), ODD.map(lambda v: {"text": {"a": v}}))
+    content = data.draw(st.dictionaries(st.sampled_from(keys), nested))
+    with TemporaryDirectory() as folder:
+        path = folder_with(Path(folder), modules=modules(), **{"1_Pooling__config": {}})
+        write(Path(folder) / name, [content] if name == "modules.json" else content)
+        with contextlib.suppress(DeploymentError):
+            read_deployment(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "key"),
+    [
+        ("1_Pooling/config.json", {"pooling_mode_attention": True}, "pooling_mode_attention"),
+        ("config_sentence_transformers.json", {"model_type": "SparseEncoder"}, "model_type"),
+        ("config_sentence_transformers.json", {"similarity_fn_name": "maxsim"}, "similarity_fn"),
+        ("tokenizer_config.json", {"truncation_side": "middle"}, "truncation_side"),
+        ("tokenizer_config.json", {"wordpieces_prefix": "@@"}, "wordpieces_prefix"),
+        ("tokenizer_config.json", {"fix_mistral_regex": True}, "fix_mistral_regex"),
+        *(
+            ("sentence_bert_config.json", content, key)
+            for content, key in (
+                ({"transformer_task": "fill-mask"}, "transformer_task"),
+                ({"module_output_name": "sentence_embedding"}, "module_output_name"),
+                ({"query_length": 32}, "query_length"),
+                ({"document_length": 300}, "document_length"),
+                ({"query_expansion": {"length": 32}}, "query_expansion"),
+                ({"tokenizer_name_or_path": "other"}, "tokenizer_name_or_path"),
+                ({"modality_config": {"text": {"method": "get_text_features"}}}, "text"),
+                ({"modality_config": {}}, "text"),
+                ({"processing_kwargs": {"text": {"add_special_tokens": False}}}, "add_special"),
+                ({"processing_kwargs": {"common": {"truncation": False}}}, "truncation"),
+                ({"tokenizer_args": {"truncation_side": "middle"}}, "truncation_side"),
+            )
+        ),
+    ],
+)
+def test_what_would_change_the_embeddings_is_refused_by_file_and_key(
+    tmp_path: Path, name: str, content: dict[str, Any], key: str
+) -> None:
+    path = folder_with(tmp_path)
+    write(tmp_path / name, content)
+    with pytest.raises(DeploymentError, match=rf"{name}.*'{key}.*changes the result"):
+        read_deployment(path)
+
+
+def test_a_chat_template_is_refused(tmp_path: Path) -> None:
+    text = {"method": "forward", "method_output_name": "last_hidden_state"}
+    config = {"modality_config": {"text": text, "image": {"method": "other"}}}
+    read_deployment(folder_with(tmp_path, sentence_bert_config=config))
+    config["modality_config"]["message"] = text
+    with pytest.raises(DeploymentError, match=r"modality_config: 'message'.* to leave it out"):
+        read_deployment(folder_with(tmp_path, sentence_bert_config=config))
+
+
+def test_keys_that_are_not_known_are_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployments, "_reported", set())
+    path = folder_with(
+        tmp_path,
+        tokenizer_config={"colour": 1, "padding_side": "left", "clean_up_tokenization_spaces": 0},
+        sentence_bert_config={"colour": 1, "model_args": {"dtype": "float16"}},
+        **{"1_Pooling__config": {"flavour": 2, "word_embedding_dimension": 4}},
+    )
+    with caplog.at_level(logging.WARNING, "embedx"):
+        read_deployment(path)
+        read_deployment(path)
+    messages = [record.getMessage() for record in caplog.records]
+    assert [("'colour'" in m, "'flavour'" in m) for m in messages] == [
+        (True, False),
+        (True, False),
+        (False, True),
+    ]
+    assert {Path(m.partition(":")[0]).name for m in messages} == {
+        "tokenizer_config.json",
+        "sentence_bert_config.json",
+        "config.json",
+    }
+
+
+POSITIONS = {"max_position_embeddings": 514}
+LIMIT = {"model_max_length": 4}
+
+
+@pytest.mark.parametrize(
+    ("files", "length"),
+    [
+        ({"sentence_bert_config": {"max_seq_length": 256}, "config": POSITIONS}, 256),
+        ({"config": POSITIONS}, 514),
+        ({"config": {**POSITIONS, "model_type": "roberta"}}, 512),
+        ({"tokenizer_config": {"model_max_length": 1e30}}, None),
+        ({"tokenizer_config": {"model_max_length": 128}, "config": POSITIONS}, 128),
+        ({"tokenizer_config": {"max_len": 128}, "config": POSITIONS}, 128),
+        ({"config": {"max_position_embeddings": -1, "model_type": "xlnet"}}, None),
+        ({"sentence_bert_config": {"max_seq_length": None}, "config": POSITIONS}, 514),
+        ({"sentence_bert_config": {"max_seq_length": 600}, "config": POSITIONS}, 600),
+        (
+            {"sentence_bert_config": {"max_seq_length": 8, "tokenizer_args": LIMIT}},
+            4,
+        ),
+        (
+            {"sentence_bert_config": {"max_seq_length": 8, "processor_kwargs": LIMIT}},
+            4,
+        ),
+        (
+            {"sentence_bert_config": {"processing_kwargs": {"text": {"max_length": 3}}}},
+            3,
+        ),
+        ({"sentence_bert_config": {}, "sentence_xlnet_config": {"max_seq_length": 5}}, 5),
+        (
+            {
+                "sentence_roberta_config": {"max_seq_length": 7},
+                "sentence_xlnet_config": {"max_seq_length": 5},
+            },
+            7,
+        ),
+        ({}, None),
+    ],
+)
+def test_the_maximal_length_comes_from_the_first_file_that_says(
+    tmp_path: Path, files: dict[str, Any], length: int | None
+) -> None:
+    assert read_deployment(folder_with(tmp_path, **files)).max_seq_length == length
+
+
+@pytest.mark.parametrize(
+    "kind", ["bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"]
+)
+def test_older_names_of_the_same_file_are_known(tmp_path: Path, kind: str) -> None:
+    files = {f"sentence_{kind}_config": {"max_seq_length": 4, "do_lower_case": True}}
+    found = read_deployment(folder_with(tmp_path, **files))
+    assert (found.max_seq_length, found.do_lower_case) == (4, True)
+
+
+def test_arguments_of_the_tokenizer_win_over_its_own_file(tmp_path: Path) -> None:
+    found = read_deployment(
+        folder_with(
+            tmp_path,
+            special_tokens_map={"pad_token": "[P]", "sep_token": "[S]"},
+            tokenizer_config={"truncation_side": "right", "sep_token": "[T]"},
+            sentence_bert_config={"tokenizer_args": {"truncation_side": "left"}},
+        )
+    )
+    assert found.tokenizer_config["truncation_side"] == "left"
+    assert (found.tokenizer_config["pad_token"], found.tokenizer_config["sep_token"]) == (
+        "[P]",
+        "[T]",
+    )
+
+
+def test_prompts_and_similarity(tmp_path: Path) -> None:
+    content = {"prompts": {"query": "q: ", "x": None}, "default_prompt_name": "query"}
+    found = read_deployment(folder_with(tmp_path, config_sentence_transformers=content))
+    assert (found.prompts, found.default_prompt_name) == ({"query": "q: ", "x": ""}, "query")
+    assert (found.similarity, found.truncate_dim) == ("cosine", None)
+
+
+def test_two_prompts_are_there_for_every_model(tmp_path: Path) -> None:
+    content = {"prompts": {}, "default_prompt_name": "document", "truncate_dim": 8}
+    found = read_deployment(folder_with(tmp_path, config_sentence_transformers=content))
+    assert (found.default_prompt_name, found.truncate_dim) == ("document", 8)
