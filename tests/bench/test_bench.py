@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from embedx import ConfigError, Engine
-from embedx.bench import as_html, as_json, as_text, bench, measurements, parsed_shapes
+from embedx.bench import as_html, as_json, as_text, bench, measurements, parsed_shapes, turns
 from embedx.bench.turns import interleaved, one_core_busy, summary
 from embedx.cli.main import main
 from embedx.difference import differences
