@@ -13,12 +13,14 @@ MODEL = "a model folder, an .onnx file, or a cached name (default: the model of 
 
 
 def count(text: str) -> int:
+    """The type of an argument that is a number from 1 on."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
     return int(text)
 
 
 def file(text: str) -> Path | None:
+    """The type of an argument that names a file; None for ``-``, which is stdout."""
     return None if text == "-" else Path(text)
 
 
@@ -26,12 +28,14 @@ class Parser(argparse.ArgumentParser):
     """Says so if its help cannot be printed, as other output."""
 
     def print_help(self, file: Any = None) -> None:
+        """Print the help."""
         say(self.format_help().rstrip())
 
 
 def command(
     commands: Any, name: str, function: Callable[[argparse.Namespace], None], purpose: str
 ) -> argparse.ArgumentParser:
+    """Add a command that ``function`` carries out; every one can answer in JSON."""
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.", allow_abbrev=False
     )

@@ -36,11 +36,13 @@ def stdout() -> Iterator[TextIO]:
 
 
 def say(text: str) -> None:
+    """Print a text and the end of its line on stdout."""
     with stdout() as stream:
         print(text, file=stream)
 
 
 def complain(text: str) -> None:
+    """Print a text on stderr, if it can be printed there."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
             print(text, file=sys.stderr)
@@ -63,4 +65,5 @@ def watched() -> bool:
 
 
 def print_json(document: dict[str, Any]) -> None:
+    """Print a result as one JSON document."""
     say(json.dumps({"schema_version": 1, **document}, allow_nan=False))

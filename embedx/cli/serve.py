@@ -17,6 +17,7 @@ def add_to(commands: Any) -> None:
 
 
 def serve_command(options: argparse.Namespace) -> None:
+    """Serve until the process is told to end."""
     try:
         from embedx.server.run import serve
     except ImportError as error:

@@ -13,6 +13,7 @@ from embedx.errors import InputError
 
 
 def texts_of(options: argparse.Namespace) -> Iterator[str]:
+    """The texts that the arguments give, in order: themselves, then those of files."""
     for text in options.texts:
         if text == "-":
             yield from lines("-")

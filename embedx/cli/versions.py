@@ -19,6 +19,7 @@ class Version(argparse.Action):
     """Prints one version a line, which argparse's own action would wrap into a paragraph."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Print them, and end."""
         say(versions())
         parser.exit()
 
