@@ -12,7 +12,7 @@ import numpy as np
 import embedx
 from embedx.cli.arguments import MODEL, command, count, file
 from embedx.cli.output import stdout, watched
-from embedx.cli.texts import texts_of
+from embedx.cli.texts import add_input, texts_of
 from embedx.config_file import index_or_name
 from embedx.errors import ConfigError, InputError
 from embedx.output_file import check_writable, writing
@@ -30,14 +30,7 @@ def add_to(commands: Any) -> None:
         metavar="PATH",
         help="a folder, or a tokenizer.json, to use instead of the model folder's",
     )
-    embed.add_argument(
-        "-i",
-        "--input",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="a file with a text a line, or JSON strings a line (.jsonl, .ndjson); - is stdin",
-    )
+    add_input(embed)
     embed.add_argument(
         "-o", "--output", type=file, metavar="FILE", help="where to write (default: -, stdout)"
     )

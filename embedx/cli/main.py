@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import embedx
-from embedx.cli import bench, embed, model, serve
+from embedx.cli import bench, embed, model, serve, similar
 from embedx.cli.arguments import Parser
 from embedx.cli.output import Ended, complain, give_up_if_stuck
 from embedx.cli.versions import Version
@@ -75,6 +75,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="embedx", description=embedx.__doc__, allow_abbrev=False)
     parser.add_argument("--version", action=Version, nargs=0, help="versions, of embedx and others")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (embed, model, bench, serve):
+    for module in (embed, similar, model, bench, serve):
         module.add_to(commands)
     return parser

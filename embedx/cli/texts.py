@@ -12,6 +12,19 @@ from pathlib import Path
 from embedx.errors import InputError
 
 
+def add_input(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names files of texts."""
+    parser.add_argument(
+        "-i",
+        "--input",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a file with one text per line (.jsonl, .ndjson: one JSON string, or object with a "
+        "'text', per line); - is stdin",
+    )
+
+
 def texts_of(options: argparse.Namespace) -> Iterator[str]:
     """The texts that the arguments give, in order: themselves, then those of files."""
     for text in options.texts:
