@@ -1,31 +1,20 @@
-"""Each kernel against the operator that it stands in for, within the bound that it states."""
+"""Inputs that kernels take on or decline, and how far their results may be off."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 import numpy as np
-import pytest
-from hypothesis import given
 from hypothesis import strategies as st
-from onnx import numpy_helper
 
 from embedx import ops
-from embedx.kernels import FUSED, REPLACING
-from embedx.kernels.storage import (
-    dense_product,
-    panel_product,
-    sparse_product,
-    stored,
-    whole_product,
-)
-from embedx.model.graph import Array, Node, SparseTensor
-from embedx.run.engine import Engine
+from embedx.kernels import REPLACING
+from embedx.model.graph import Array, Node
 from embedx.workers import threads
-from tests.models import model
 
 ULP = 2.0**-23
 Strategy = st.SearchStrategy[Any]
@@ -60,9 +49,6 @@ def exactly(formula: Callable[..., Any], *inputs: Array | None, **attributes: An
     wide = [None if x is None else x.astype(np.float64) for x in inputs]
     result = formula(*wide, **attributes)
     return np.asarray(result[0] if isinstance(result, tuple) else result)
-
-
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 
 @dataclass(frozen=True)
@@ -270,10 +256,8 @@ def first(result: Any) -> Array:
     return np.asarray(result[0] if isinstance(result, tuple) else result)
 
 
-# A kernel without a case has no parameters here, and its test fails.
-@pytest.mark.parametrize("formula", REPLACING, ids=lambda f: f.__name__)
-@given(st.data())
-def test_kernel(formula: Callable[..., Any], data: st.DataObject) -> None:
+def check(formula: Callable[..., Any], data: st.DataObject) -> None:
+    """Assert that a kernel does what its operator does, however and over whatever it is called."""
     op_type, domain, strategy = {plain(f): entry for f, entry in CASES.items()}[formula]
     case = data.draw(strategy)
     call, kernel = kernel_for(formula, case, op_type, domain)
@@ -297,93 +281,6 @@ def test_kernel(formula: Callable[..., Any], data: st.DataObject) -> None:
             copies = [None if x is None else x.copy() for x in case.inputs]
             over = call(*copies, out=copies[place])
             np.testing.assert_array_equal(first(over), first(result))
-
-
-def test_every_case_is_for_a_kernel() -> None:
-    assert {plain(formula) for formula in CASES} == set(REPLACING)
-    assert set(FUSED) == {"Attention", "ScaledMatMulInteger"}
-
-
-HIDDEN = np.asarray(np.float32(-np.inf))
-
-
-@pytest.mark.parametrize("way", ["plain", "added", "two", "chosen", "to_bool", "guarded"])
-@pytest.mark.parametrize("size", [1, 30])
-@given(st.integers(1, 2), st.integers(1, 3), st.integers(1, 40), st.integers(1, 40), st.data())
-def test_attention(
-    way: str, size: float, batch: int, heads: int, queries: int, keys: int, data: st.DataObject
-) -> None:
-    generator = np.random.default_rng(data.draw(st.integers(0, 2**32)))
-
-    def normal(*shape: int) -> Array:
-        return generator.standard_normal(shape).astype(np.float32)
-
-    width, lead = data.draw(st.integers(1, 20)), (batch, heads)
-    q, k, v = normal(*lead, queries, width), normal(*lead, width, keys), normal(*lead, keys, width)
-    q *= np.float32(size)
-    v *= np.float32(data.draw(st.sampled_from([1e-3, 1, 1e9, 1e37])))
-    hidden = generator.random((batch, 1, queries, keys)) < 0.3
-    hidden |= generator.random((batch, 1, queries, 1)) < (0.3 if way == "guarded" else 0)
-    bias = normal(1, heads, queries, keys)
-    rest: tuple[Array | None, ...] = ()
-    scores = q.astype(np.float64) @ k.astype(np.float64) * 0.25
-    if way in ("added", "two"):
-        hidden[..., 0] = False  # with nothing but -1e9, float32 would forget the scores
-        mask = np.where(hidden, np.float32(-1e9), np.float32(0))
-        rest = (mask,) if way == "added" else (mask, None, None, bias)
-        scores = scores + mask + (bias if way == "two" else 0)
-    elif way != "plain":
-        zero = np.asarray(np.float32(0))
-        mask = hidden.astype(np.int64) if way == "to_bool" else hidden
-        rest = (mask, HIDDEN, zero) if way == "guarded" else (mask, HIDDEN)
-        scores = np.where(hidden, -np.inf, scores)
-    with np.errstate(all="ignore"):
-        probabilities = ops.softmax(scores)
-        if way == "guarded":
-            probabilities = np.where(np.isnan(probabilities), 0, probabilities)
-        exact = probabilities @ v.astype(np.float64)
-        found = FUSED["Attention"].function(
-            q, k, v, *rest, scale=0.25, to_bool=int(way == "to_bool")
-        )
-    # A score is off by as much as its products round, and its exponential by as many units.
-    products = (np.abs(q) @ np.abs(k)).max() * 0.25 + np.abs(bias).max()
-    assert_within(found, exact, (8 + keys / 64 + 2 * products) * ULP * np.abs(v).max())
-
-
-def _attention(**changes: Any) -> Any:
-    shape = (1, 2, 3, 4)
-    given: dict[str, Any] = {
-        "q": np.ones(shape, np.float32), "k": np.ones((1, 2, 4, 3), np.float32),
-        "v": np.ones(shape, np.float32), "mask": np.zeros((1, 1, 1, 3), np.float32), "fill": None,
-        "dead": None, "bias": None,
-    }  # fmt: skip
-    return FUSED["Attention"].function(*(given | changes).values())
-
-
-def test_attention_is_done_for_plain_shapes() -> None:
-    assert _attention().shape == (1, 2, 3, 4)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"q": np.ones((1, 2, 3, 4))},
-        {"q": np.ones(4, np.float32)},
-        {"v": np.ones((2, 2, 3, 4), np.float32)},
-        {"q": np.ones((1, 2, 0, 4), np.float32)},
-        {"k": np.ones((1, 2, 5, 3), np.float32)},
-        {"mask": np.zeros((2, 1, 1, 3), np.float32)},
-        {"mask": np.zeros((1, 1, 1, 1, 3), np.float32)},
-        {"mask": np.zeros((1, 1, 1, 3), bool)},
-        {"mask": np.zeros((1, 1, 1, 3), bool), "fill": np.zeros(3, np.float32)},
-        {"mask": np.zeros((1, 1, 1, 3), bool), "fill": np.zeros((), np.float64)},
-        {"mask": np.zeros((1, 1, 1, 3), bool), "fill": np.zeros((1,) * 5, np.float32)},
-        {"dead": np.zeros(4, np.float32)},
-        {"bias": np.zeros((1, 3, 1, 3), np.float32)},
-    ],
-)
-def test_attention_declines(changes: dict[str, Any]) -> None:
-    assert _attention(**changes) is NotImplemented
 
 
 # Inputs that a kernel must leave to its operator, since it would do something else with them.
@@ -419,93 +316,23 @@ STRANGE: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("formula", "inputs", "attributes"), STRANGE)
-def test_a_kernel_declines(formula: Any, inputs: Any, attributes: dict[str, Any]) -> None:
-    inputs = tuple(map(np.asarray, inputs))
-    assert REPLACING[plain(formula)].function(*inputs, **attributes) is NotImplemented
+def kernels_of(module: ModuleType) -> list[Callable[..., Any]]:
+    """The formulas of the operators for which a module has kernels."""
+    return [f for f, kernel in REPLACING.items() if made_in(module, kernel.function)]
 
 
-@pytest.mark.parametrize("product", [whole_product, panel_product, sparse_product, dense_product])
-@given(st.integers(1, 300), st.integers(1, 200), st.integers(1, 90), st.integers(0, 2**32))
-def test_products(product: Any, columns: int, inner: int, rows: int, seed: int) -> None:
-    generator = np.random.default_rng(seed)
-    weight = generator.standard_normal((inner, columns)).astype(np.float32)
-    weight[generator.random(weight.shape) < generator.choice([0, 0.5, 0.95, 1])] = 0
-    x, out = generator.standard_normal((rows, inner)).astype(np.float32), np.empty((rows, columns))
-    out = out.astype(np.float32)
-    product(weight)(x, out)
-    exact = x.astype(np.float64) @ weight.astype(np.float64)
-    size = np.abs(x).astype(np.float64) @ np.abs(weight).astype(np.float64)
-    assert (np.abs(out - exact) <= (inner + 2) * ULP / 2 * size).all()
+def made_in(module: ModuleType, function: Callable[..., Any]) -> bool:
+    return function.__module__ == module.__name__
 
 
-def test_a_matrix_is_stored_sparse_where_that_is_faster_and_only_there() -> None:
-    generator = np.random.default_rng(0)
-    weight = generator.standard_normal((384, 1536)).astype(np.float32)
-    assert stored(weight).form == "dense"
-    weight[generator.random(weight.shape) < 0.99] = 0
-    assert stored(weight).form == "csr"
-    places = np.flatnonzero(weight)
-    as_sparse = SparseTensor(weight.reshape(-1)[places], places, weight.shape)
-    assert stored(as_sparse).form == "csr"
-    tiny = np.zeros((2, 2), np.float32)
-    assert stored(tiny).form in ("dense", "csr")
+def strange_to(module: ModuleType) -> list[tuple[Callable[..., Any], tuple[Any, ...], Any]]:
+    """What a module's kernels decline."""
+    return [case for case in STRANGE if plain(case[0]) in kernels_of(module)]
 
 
-EXTREMES = [0, 1, 127, 128, 254, 255]
-
-
-@pytest.mark.parametrize("inner", [3, 384, 1536, 4096])
-@pytest.mark.parametrize("signed", [False, True])
-@given(st.data())
-def test_integer_products_are_exact(inner: int, signed: bool, data: st.DataObject) -> None:
-    generator = np.random.default_rng(data.draw(st.integers(0, 2**32)))
-    columns = data.draw(st.integers(1, 20))
-    values = np.array(EXTREMES) if data.draw(st.booleans()) else np.arange(256)
-    kinds = np.int8 if signed else np.uint8
-    a = generator.choice(values, (2, 5, inner)).astype(np.uint8)
-    w = generator.choice(values, (inner, columns)).astype(np.uint8).view(kinds)
-    a_zero = np.asarray(generator.choice(values), np.uint8)
-    w_zero = generator.choice(values, columns).astype(np.uint8).view(kinds)
-    proto = model(
-        f"g (uint8[B, M, {inner}] a, uint8 az) => (int32[B, M, {columns}] y) "
-        "{ y = MatMulInteger(a, w, az, wz) }"
-    )
-    proto.graph.initializer.extend(
-        [numpy_helper.from_array(w, "w"), numpy_helper.from_array(w_zero, "wz")]
-    )
-    expected = (a.astype(object) - int(a_zero)) @ (w.astype(object) - w_zero.astype(object))
-    for optimize in (True, False):
-        for cores in (1, 2):
-            engine = Engine(proto, num_cores=cores, optimize=optimize)
-            (found,) = engine.run([a, a_zero])
-            np.testing.assert_array_equal(found, expected.astype(np.int32))
-
-
-CHAIN = """g (float[B, M, 96] x) => (float[B, M, 40] y) {
-  q, s, z = DynamicQuantizeLinear(x)
-  i = MatMulInteger(q, w, z, wz)
-  f = Cast<to = 1>(i)
-  t = Mul(s, ws)
-  m = Mul(f, t)
-  y = Add(m, b)
-}"""
-
-
-@given(floats((2, 7, 96)), st.integers(0, 2**32), st.booleans())
-def test_quantized_chains_are_the_same_to_the_bit(x: Array, seed: int, signed: bool) -> None:
-    generator = np.random.default_rng(seed)
-    kinds = np.int8 if signed else np.uint8
-    w = generator.integers(0, 256, (96, 40)).astype(np.uint8).view(kinds)
-    w[generator.random(w.shape) < generator.choice([0, 0.95])] = 0
-    weights = {
-        "w": w,
-        "wz": np.asarray(generator.choice([0, 3]), kinds),
-        "ws": generator.random(40).astype(np.float32),
-        "b": generator.standard_normal(40).astype(np.float32),
-    }
-    proto = model(CHAIN)
-    proto.graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in weights.items())
-    fast, plain = (Engine(proto, optimize=o) for o in (True, False))
-    assert len(fast.plan.steps) < len(plain.plan.steps)
-    np.testing.assert_array_equal(fast.run([x])[0], plain.run([x])[0])
+def check_declined(
+    formula: Callable[..., Any], inputs: tuple[Any, ...], attributes: dict[str, Any]
+) -> None:
+    """Assert that a kernel leaves these inputs to its operator."""
+    arrays = tuple(map(np.asarray, inputs))
+    assert REPLACING[plain(formula)].function(*arrays, **attributes) is NotImplemented
