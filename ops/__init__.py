@@ -37,6 +37,7 @@ from .comparison import (
 from .control import if_, loop, scan, scan_8
 from .conv import col2im, conv, conv_transpose, deform_conv
 from .creation import constant, constant_of_shape, eye_like, nonzero, one_hot, range_, trilu
+from .cumulative import cumprod, cumsum
 from .detection import max_roi_pool, non_max_suppression, roi_align, roi_align_10
 from .elementary import (
     acos, acosh, asin, asinh, atan, atanh, ceil, clip, clip_6, cos, cosh, erf, exp, floor, log,
@@ -51,10 +52,6 @@ from .indexing import (
 )
 from .integer import conv_integer, matmul_integer, qlinear_conv, qlinear_matmul
 from .joining import concat, concat_1, split, split_13, split_2
-from .learning import (
-    array_feature_extractor, binarizer, category_mapper, feature_vectorizer, imputer,
-    label_encoder, label_encoder_1, normalizer, one_hot_encoder, scaler,
-)
 from .legacy import (
     add_1, and_1, div_1, dropout_1, equal_1, gemm_1, greater_1, less_1, max_1, mean_1, min_1,
     mul_1, or_1, pow_1, sub_1, sum_1, xor_1,
@@ -69,6 +66,10 @@ from .pool import (
     lp_pool, lp_pool_1, max_pool, max_unpool,
 )
 from .prediction import linear_classifier, linear_regressor
+from .preprocessing import (
+    array_feature_extractor, binarizer, category_mapper, feature_vectorizer, imputer,
+    label_encoder, label_encoder_1, normalizer, one_hot_encoder, scaler,
+)
 from .quantization import dequantize_linear, dynamic_quantize_linear, quantize_linear
 from .random import (
     bernoulli, multinomial, random_normal, random_normal_like, random_uniform,
@@ -85,7 +86,7 @@ from .reduction_legacy import (
 )
 from .resize import resize, resize_10, upsample, upsample_1, upsample_7
 from .sampling import affine_grid, grid_sample, grid_sample_16
-from .searching import argmax, argmin, cumprod, cumsum, top_k, top_k_1, unique
+from .searching import argmax, argmin, top_k, top_k_1, unique
 from .sequence import (
     concat_from_sequence, optional, optional_get_element, optional_has_element, sequence_at,
     sequence_construct, sequence_empty, sequence_erase, sequence_insert, sequence_length,

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._automaton import fullmatch
 from ._budget import reserve, timed, turn
 from ._regex import compiled
 from ._registry import op
@@ -113,9 +112,10 @@ def string_split(
 
 @op("RegexFullMatch", since=20)
 def regex_full_match(x: Array, /, *, pattern: str | None = None) -> Array:
-    """Whether each whole string matches the ``pattern``, which is in RE2's syntax.
+    """Whether each whole string matches the ``pattern``, in RE2's syntax (bool; needs google-re2).
 
-    Takes time proportional to the pattern times the text. Raises ValueError for an invalid pattern.
+    Raises ValueError for an invalid or missing pattern, TypeError for what is not strings,
+    ImportError without the extra ``text``.
 
     >>> regex_full_match(np.array(["aab", "b!"], object), pattern="a*b")
     array([ True, False])
@@ -125,8 +125,8 @@ def regex_full_match(x: Array, /, *, pattern: str | None = None) -> Array:
     _strings(x)
     if pattern is None:
         raise ValueError("a pattern must be given")
-    program = compiled(pattern)
-    return np.array([fullmatch(program, text) for text in timed(x.flat)], bool).reshape(x.shape)
+    match = compiled(pattern).fullmatch
+    return np.array([match(text) is not None for text in timed(x.flat)], bool).reshape(x.shape)
 
 
 @op("TfIdfVectorizer", since=9)

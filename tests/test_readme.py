@@ -1,4 +1,4 @@
-"""README says what is true: its commands run, its code prints what it says, its table is ours."""
+"""README says what is true: its commands run and its code prints what it says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from embedx.observe.catalogue import table
 from tests.tiny import deployment
 
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
@@ -77,7 +76,3 @@ def test_the_first_two_commands_set_up_and_test() -> None:
     first, second = re.findall(r"^pip install.*$", README, re.MULTILINE)[:2]
     assert first.startswith("pip install . && embedx embed ")
     assert second == 'pip install ".[test]" && python -m pytest'
-
-
-def test_the_table_of_operators_is_what_is_registered() -> None:
-    assert table() in README, "write the output of 'embedx ops' into README"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from .._automaton import Program, matches
 from .._budget import reserve, timed
 from .._regex import compiled
 from .._registry import op
@@ -26,14 +25,17 @@ def tokenizer(
     separators: tuple[str, ...] | None = None,
     tokenexp: str | None = None,
 ) -> Array:
-    """The tokens of each string of a list, or of a table, along a new last axis.
+    """The tokens of each string along a new last axis (patterns need google-re2).
 
-    They are what lies between the ``separators``, or else what ``tokenexp`` matches; these are
-    patterns in RE2's syntax, of which the leftmost and then longest match counts. A single empty
-    separator makes a token of each character. Tokens of less than ``mincharnum`` characters are
-    dropped. With ``mark`` STX and ETX go around each string's tokens, unless no string has any;
-    what is shorter than the longest is filled up with ``pad_value``. Raises ValueError for a
-    separator that matches the empty string.
+    X is (strings,) or (rows, strings). Tokens are what lies between the ``separators``, or else
+    the matches of ``tokenexp``; both are patterns in RE2's syntax, of which the leftmost and then
+    longest match counts. A single empty separator splits into characters. Tokens of fewer than
+    ``mincharnum`` characters are dropped. ``mark`` adds STX and ETX around each string's tokens,
+    unless no string has any; shorter rows are padded with ``pad_value``.
+
+    Raises ValueError for an invalid pattern, a separator that matches the empty string, and
+    attributes that leave nothing to do; TypeError for what is not strings of rank 1 or 2;
+    ImportError without the extra ``text``.
 
     >>> words = np.array(["to be,", "or"], object)
     >>> tokenizer(words, mark=0, mincharnum=2, pad_value="#", tokenexp="[a-z]+")
@@ -51,11 +53,11 @@ def tokenizer(
     if separators == ("",):
         rows = [list(text) for text in timed(x.flat)]
     elif separators:
-        cuts = [(separator, compiled(separator)) for separator in separators]
+        cuts = [compiled(separator, longest=True) for separator in separators]
         rows = [_between(text, cuts) for text in timed(x.flat)]
     else:
-        program = compiled(tokenexp or "")
-        rows = [[text[i:j] for i, j in matches(program, text)] for text in timed(x.flat)]
+        token = compiled(tokenexp or "", longest=True)
+        rows = [[m.group() for m in timed(token.finditer(text))] for text in timed(x.flat)]
     rows = [[token for token in row if len(token) >= mincharnum] for row in timed(rows)]
     if mark and any(rows):
         rows = [[_BEGIN, *row, _END] for row in rows]
@@ -67,18 +69,20 @@ def tokenizer(
     return table.reshape(*x.shape, width)
 
 
-def _between(text: str, cuts: Sequence[tuple[str, Program]]) -> list[str]:
-    """What is left of a text when it is cut at each separator, one after the other."""
+def _between(text: str, separators: list[Any]) -> list[str]:
+    """The non-empty pieces of a text, split at each separator in turn."""
     pieces = [text]
-    for separator, program in cuts:
+    for separator in separators:
         found = []
         for piece in pieces:
             begin = 0
-            for i, j in matches(program, piece):
-                if i == j:
-                    raise ValueError(f"the separator {separator!r} matches the empty string")
-                found.append(piece[begin:i])
-                begin = j
+            for match in timed(separator.finditer(piece)):
+                if match.start() == match.end():
+                    raise ValueError(
+                        f"the separator {separator.pattern!r} matches the empty string"
+                    )
+                found.append(piece[begin : match.start()])
+                begin = match.end()
             found.append(piece[begin:])
         pieces = [piece for piece in found if piece]
     return pieces

@@ -127,7 +127,7 @@ MORE_SAMPLES: dict[str, Sample] = {
     "StringNormalizer-10": ([WORDS], {"case_change_action": "UPPER"}),
     "StringSplit-20": ([WORDS], {}),
     "TfIdfVectorizer-9": ([i64(5, 7, 5)], {**GRAMS, "pool_int64s": (5, 6)}),
-    # learning, prediction, training
+    # preprocessing, prediction, training
     f"{ML}ArrayFeatureExtractor-1": ([X, i64(2, 0)], {}),
     f"{ML}Binarizer-1": ([X], {"threshold": 1.0}),
     f"{ML}CategoryMapper-1": ([i64(1, 0)], {"cats_int64s": (1, 2), "cats_strings": ("1", "a")}),

@@ -87,7 +87,7 @@ SAMPLES: dict[str, Sample] = {
     "RandomNormal-1": ([], {"shape": (2, 3)}),
     "RandomUniform-1": ([], {"shape": (2, 3)}),
     "Range-11": ([np.array(n, np.float32) for n in (1, 5, 2)], {}),
-    # searching
+    # searching, cumulative
     "ArgMax-1": ([X], {}),
     "ArgMin-1": ([X], {"axis": -1, "keepdims": 0}),
     "CumProd-26": ([X, i64(1)], {}),

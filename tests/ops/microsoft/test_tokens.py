@@ -11,8 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embedx.ops import Array, Budget, OverBudgetError, spending
-from embedx.ops._automaton import matches
-from embedx.ops._regex import compiled
 from embedx.ops.microsoft import tokenizer
 from tests.assertions import assert_equal
 
@@ -58,39 +56,38 @@ def test_tokens_that_an_expression_matches(table: list[str], pattern: str, least
     assert_equal(tokenizer(strings(table), **attributes), filled(rows, False, "#"))
 
 
-def longest(pattern: str, text: str) -> list[tuple[int, int]]:
+def longest(pattern: str, text: str) -> list[str]:
     """All matches, by trying each beginning and for each of them the farthest end first."""
     found, begin = [], 0
     while begin <= len(text):
         ends = [j for j in range(begin, len(text) + 1) if re.fullmatch(pattern, text[begin:j])]
-        found += [(begin, ends[-1])] if ends else []
+        found += [text[begin : ends[-1]]] if ends else []
         begin = max(begin + 1, ends[-1] if ends else 0)
-    return found
+    return [token for token in found if token]
 
 
 @given(
     st.sampled_from(["a|ab|abb", "(a|ab)(c|bcd)*", "a*", "b?", "(ab|a)+?", "a|a*b", "x", "(ba)*"]),
-    st.text("abc", max_size=10),
+    st.text("abcé", max_size=10),
 )
-def test_matches_are_the_longest_of_the_leftmost(pattern: str, text: str) -> None:
-    assert list(matches(compiled(pattern), text)) == longest(pattern, text)
+def test_tokens_are_the_longest_of_the_leftmost_matches(pattern: str, text: str) -> None:
+    found = tokenizer(strings([text]), **PLAIN, tokenexp=pattern)
+    assert found.tolist() == [longest(pattern, text)]
 
 
 @pytest.mark.parametrize(
-    ("pattern", "text", "found"),
+    ("pattern", "text", "tokens"),
     [
-        ("^a", "aa", [(0, 1)]),
-        ("a$", "a ba", [(3, 4)]),
-        (r"\ba|b", "aab b", [(0, 1), (2, 3), (4, 5)]),
-        (r"\Ba", "aba", [(2, 3)]),
-        ("(?m)^a$", "ab\na\n", [(3, 4)]),
-        ("(?m)^$", "\na", [(0, 0)]),
+        ("^a", "aa", ["a"]),
+        ("a$", "a ba", ["a"]),
+        (r"\ba|b", "aab b", ["a", "b", "b"]),
+        (r"\Bab", "abab", ["ab"]),
+        ("(?m)^a$", "ab\na\n", ["a"]),
+        (r"é\b.|b", "ébéé", ["éb"]),
     ],
 )
-def test_edges_are_those_of_the_whole_text(
-    pattern: str, text: str, found: list[tuple[int, int]]
-) -> None:
-    assert list(matches(compiled(pattern), text)) == found
+def test_edges_are_those_of_the_whole_text(pattern: str, text: str, tokens: list[str]) -> None:
+    assert tokenizer(strings([text]), **PLAIN, tokenexp=pattern).tolist() == [tokens]
 
 
 @given(tables)
@@ -115,7 +112,7 @@ def test_separators_go_before_an_expression() -> None:
         ({"separators": (" ", "")}, "the separator '' matches the empty string"),
         ({"separators": (r"\b",)}, "matches the empty string"),
         ({"separators": ("[ ",)}, r"."),
-        ({"tokenexp": "("}, "not closed"),
+        ({"tokenexp": "("}, r"missing \): \( in the pattern"),
     ],
 )
 def test_refusals(attributes: dict[str, Any], message: str) -> None:
