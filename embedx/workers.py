@@ -94,11 +94,19 @@ def _shared_pool() -> ThreadPoolExecutor:
         return _pool
 
 
+def blas_architectures() -> set[str]:
+    """For which processors the kernels of the BLAS libraries are, in the libraries' own words."""
+    with _lock:
+        _look_for_libraries()
+        return {library.architecture for library in _libraries}
+
+
 @dataclass(eq=False)
 class _Library:
     """A BLAS library, and the number of threads that it may use."""
 
     path: str
+    architecture: str
     limit: Callable[[], int]
     set_limit: Callable[[int], object]
     shared: bool | None = None
@@ -170,8 +178,15 @@ def _look_for_libraries() -> None:
     known = {library.path for library in _libraries}
     found = ThreadpoolController().select(user_api="blas").lib_controllers
     new = [c for c in found if c.filepath not in known]
-    _libraries += tuple(_Library(c.filepath, c.get_num_threads, _setter(c)) for c in new)
+    _libraries += tuple(_library(c) for c in new)
     _modules = len(sys.modules)
+
+
+def _library(controller: Any) -> _Library:
+    architecture = getattr(controller, "architecture", None) or ""
+    return _Library(
+        controller.filepath, architecture, controller.get_num_threads, _setter(controller)
+    )
 
 
 def _setter(controller: Any) -> Callable[[int], object]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
 import numpy as np
 import onnx
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from embedx import load
-from embedx.kernels import storage
+from embedx.kernels import Storage
 from embedx.model.graph import Array
 from embedx.run.engine import Engine
 from embedx.text.deployment import Dense, LayerNorm, Module, Normalize, Pooling
@@ -58,15 +60,8 @@ def as_sparse_initializers(proto: onnx.ModelProto, *, linear: bool) -> onnx.Mode
     return proto
 
 
-@pytest.fixture(params=[False, True], ids=["dense", "csr"])
-def forced(request: Any, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Costs that make one of the forms the faster one, whatever the machine."""
-    costs = (1e-12, 1.0, 1.0) if not request.param else (1.0, 1e-12, 1e-12)
-    monkeypatch.setattr(storage, "_costs", lambda: costs)
-    return "csr" if request.param else "dense"
-
-
-def test_zeros_are_the_same_however_they_are_stored(forced: str) -> None:
+@pytest.mark.parametrize(("storage", "form"), [("dense", "dense"), ("sparse", "csr")])
+def test_zeros_are_the_same_however_they_are_stored(storage: Storage, form: str) -> None:
     plain = Engine(pruned(), optimize=False)
     feeds = plain.generate_random_inputs(3, 9)
     (expected,) = plain.run(feeds)
@@ -76,9 +71,35 @@ def test_zeros_are_the_same_however_they_are_stored(forced: str) -> None:
         as_sparse_initializers(pruned(), linear=False),
     ]
     for proto in models:
-        engine = Engine(proto)
-        assert f", {forced}: " in " ".join(step.note for step in engine.plan.steps)
+        engine = Engine(proto, storage=storage)
+        notes = [step.note for step in engine.plan.steps if step.note]
+        assert notes
+        assert all(f", {form}: asked for" in note for note in notes)
         np.testing.assert_allclose(engine.run(feeds)[0], expected, atol=2e-6)
+
+
+def test_exact_precision_does_not_depend_on_the_storage() -> None:
+    feeds = Engine(pruned()).generate_random_inputs(3, 9)
+    found = [
+        Engine(pruned(), precision="exact", storage=storage).run(feeds)[0].tobytes()
+        for storage in get_args(Storage)
+    ]
+    assert len(set(found)) == 1
+
+
+def test_two_processes_choose_alike(tmp_path: Path) -> None:
+    onnx.save(pruned(), tmp_path / "model.onnx")
+    code = (
+        "import sys; from embedx import Engine; e = Engine(sys.argv[1]);"
+        "print([s.note for s in e.plan.steps], e.run(e.generate_random_inputs(3, 9))[0].tobytes())"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "model.onnx")]
+    first, second = (
+        subprocess.run(command, capture_output=True, check=True, timeout=120).stdout
+        for _ in range(2)
+    )
+    assert first == second
+    assert b"zeros" in first
 
 
 @pytest.fixture(scope="module")

@@ -62,4 +62,5 @@ def _take_model(options: argparse.Namespace) -> None:
             find_model(options.query)
         except InputError:
             return
-    options.model, options.query, *options.texts = [options.query, *options.texts]
+    words = [options.query, *options.texts]
+    options.model, options.query, options.texts = words[0], words[1], words[2:]

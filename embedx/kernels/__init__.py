@@ -14,6 +14,7 @@ from embedx.kernels import (  # each registers its kernels
     tables,
 )
 from embedx.kernels._registry import FUSED, REPLACING, Constants, Kernel, Prepared
+from embedx.kernels.storage import Storage
 
 __all__ = [
     "FUSED",
@@ -21,6 +22,7 @@ __all__ = [
     "Constants",
     "Kernel",
     "Prepared",
+    "Storage",
     "activations",
     "attention",
     "integers",

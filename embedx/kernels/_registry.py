@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
+from embedx.kernels.storage import Storage
 from embedx.model.graph import Array, Node, SparseTensor
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -26,7 +27,7 @@ class Prepared:
     """In which form, and why."""
 
 
-Preparation: TypeAlias = Callable[[Node, Constants], Prepared | None]
+Preparation: TypeAlias = Callable[[Node, Constants, Storage], Prepared | None]
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Kernel:
     overwrites: tuple[int, ...] = ()
     """The inputs over which it can write its result: one of them is given to it as ``out``."""
     prepare: Preparation | None = None
-    """Makes a kernel around a node's constants; ``None`` from it means the plain one."""
+    """Makes a kernel around a node's constants, its matrices stored as asked for; ``None`` from it
+    means the plain one."""
 
 
 REPLACING: dict[Callable[..., Any], Kernel] = {}

@@ -20,7 +20,7 @@ from embedx.kernels._blocks import CACHED, blocks, over_products, rows_of
 from embedx.kernels._registry import Constants, Prepared, fused, replaces
 from embedx.kernels.memory import fresh
 from embedx.kernels.quantization import dynamic_quantize_linear, to_narrow
-from embedx.kernels.storage import StoredMatrix, stored
+from embedx.kernels.storage import Storage, StoredMatrix, stored
 from embedx.model.graph import Array, Node, SparseTensor
 from embedx.ops import reserve
 
@@ -57,8 +57,10 @@ class IntegerMatrix:
         return f"{self.runs[0][1]}; exact in float32{runs}"
 
 
-def integer_matrix(weight: Array | SparseTensor, zero_point: Array | None) -> IntegerMatrix:
-    """The prepared form of an 8-bit matrix with its zero point, one or one a column."""
+def integer_matrix(
+    weight: Array | SparseTensor, zero_point: Array | None, storage: Storage
+) -> IntegerMatrix:
+    """The prepared form of an 8-bit matrix with its zero point, one or one per column."""
     whole = weight.dense() if isinstance(weight, SparseTensor) else weight
     centred = whole.astype(np.float32)
     if zero_point is not None:
@@ -67,7 +69,7 @@ def integer_matrix(weight: Array | SparseTensor, zero_point: Array | None) -> In
     start = 0
     while start < len(centred) or not runs:
         stop = start + _exact_rows(centred[start:])
-        runs.append((slice(start, stop), stored(centred[start:stop])))
+        runs.append((slice(start, stop), stored(centred[start:stop], storage)))
         start = stop
     return IntegerMatrix(tuple(runs), centred.sum(axis=0, dtype=np.float64).astype(np.int64))
 
@@ -130,7 +132,9 @@ def _result(a: Array, matrix: IntegerMatrix, dtype: np.dtype[Any] | type) -> Arr
     return fresh(shape, dtype)
 
 
-def _matrix(node: Node, constants: Constants, weight: int, zero_point: int) -> IntegerMatrix | None:
+def _matrix(
+    node: Node, constants: Constants, storage: Storage, weight: int, zero_point: int
+) -> IntegerMatrix | None:
     """The node's matrix and its zero point at these inputs, if both are constant."""
     values = [constants[i] if i < len(constants) else None for i in (weight, zero_point)]
     named = [i < len(node.inputs) and node.inputs[i] != "" for i in (weight, zero_point)]
@@ -139,7 +143,7 @@ def _matrix(node: Node, constants: Constants, weight: int, zero_point: int) -> I
         return None
     if (named[1] and zero is None) or isinstance(zero, SparseTensor):
         return None
-    return integer_matrix(w, zero)
+    return integer_matrix(w, zero, storage)
 
 
 def _total(a: Array, matrix: IntegerMatrix, a_zero: Array | None) -> Array:
@@ -153,8 +157,8 @@ def _total(a: Array, matrix: IntegerMatrix, a_zero: Array | None) -> Array:
     return total
 
 
-def _prepared_matmul_integer(node: Node, constants: Constants) -> Prepared | None:
-    matrix = _matrix(node, constants, 1, 3)
+def _prepared_matmul_integer(node: Node, constants: Constants, storage: Storage) -> Prepared | None:
+    matrix = _matrix(node, constants, storage, 1, 3)
     if matrix is None:
         return None
 
@@ -236,8 +240,8 @@ def _fits(a: Array, matrix: IntegerMatrix, *values: Array | None) -> bool:
     )
 
 
-def _prepared_scaled(node: Node, constants: Constants) -> Prepared | None:
-    matrix = _matrix(node, constants, 1, 3)
+def _prepared_scaled(node: Node, constants: Constants, storage: Storage) -> Prepared | None:
+    matrix = _matrix(node, constants, storage, 1, 3)
     if matrix is None:
         return None
 
@@ -267,8 +271,8 @@ def scaled_matmul_integer(
     return NotImplemented
 
 
-def _prepared_to_float(node: Node, constants: Constants) -> Prepared | None:
-    matrix = _matrix(node, constants, 1, 5)
+def _prepared_to_float(node: Node, constants: Constants, storage: Storage) -> Prepared | None:
+    matrix = _matrix(node, constants, storage, 1, 5)
     if matrix is None:
         return None
 
@@ -292,8 +296,8 @@ def matmul_integer_to_float(
     return NotImplemented
 
 
-def _prepared_dynamic(node: Node, constants: Constants) -> Prepared | None:
-    matrix = _matrix(node, constants, 1, 3)
+def _prepared_dynamic(node: Node, constants: Constants, storage: Storage) -> Prepared | None:
+    matrix = _matrix(node, constants, storage, 1, 3)
     if matrix is None:
         return None
 
@@ -318,8 +322,8 @@ def dynamic_quantize_matmul(
     return NotImplemented
 
 
-def _prepared_qlinear(node: Node, constants: Constants) -> Prepared | None:
-    matrix = _matrix(node, constants, 3, 5)
+def _prepared_qlinear(node: Node, constants: Constants, storage: Storage) -> Prepared | None:
+    matrix = _matrix(node, constants, storage, 3, 5)
     if matrix is None:
         return None
 

@@ -11,6 +11,7 @@ from embedx import ops
 from embedx.kernels._blocks import over_rows, result_for, rows_of
 from embedx.kernels._registry import Constants, Prepared, replaces
 from embedx.kernels.memory import fresh
+from embedx.kernels.storage import Storage
 from embedx.model.graph import Array, Node
 
 
@@ -58,7 +59,7 @@ def simplified_layer_normalization(
     return ops.microsoft.normalization.SimplifiedLayerNormalization(y, inv_std)
 
 
-def _without_sum(node: Node, constants: Constants) -> Prepared | None:
+def _without_sum(node: Node, constants: Constants, storage: Storage) -> Prepared | None:
     """The sum is written over, unless the node has it among its outputs."""
     if any(node.outputs[3:]):
         return None

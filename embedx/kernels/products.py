@@ -11,7 +11,7 @@ from embedx import ops
 from embedx.kernels._blocks import over_products, over_rows, result_for, rows_of
 from embedx.kernels._registry import Constants, Prepared, replaces
 from embedx.kernels.memory import fresh
-from embedx.kernels.storage import StoredMatrix, stored
+from embedx.kernels.storage import Storage, StoredMatrix, stored
 from embedx.model.graph import Array, Node
 from embedx.ops import reserve
 
@@ -34,11 +34,11 @@ def multiplied(x: Array, matrix: StoredMatrix) -> Array:
     return y
 
 
-def _prepared_matmul(node: Node, constants: Constants) -> Prepared | None:
+def _prepared_matmul(node: Node, constants: Constants, storage: Storage) -> Prepared | None:
     weight = constants[1]
     if weight is None or len(weight.shape) != 2 or weight.dtype != np.float32:
         return None
-    matrix = stored(weight)
+    matrix = stored(weight, storage)
     return Prepared(lambda a, b, /: multiplied(a, matrix), (1,), 1, str(matrix))
 
 
@@ -52,7 +52,7 @@ def matmul(a: Array, b: Array, /) -> Array:
     return tall.reshape(*a.shape[:-1], b.shape[-1])
 
 
-def _prepared_gemm(node: Node, constants: Constants) -> Prepared | None:
+def _prepared_gemm(node: Node, constants: Constants, storage: Storage) -> Prepared | None:
     weight = constants[1]
     plain = node.attributes.get("alpha", 1) == node.attributes.get("beta", 1) == 1
     if not isinstance(weight, np.ndarray) or weight.ndim != 2 or weight.dtype != np.float32:
@@ -60,7 +60,7 @@ def _prepared_gemm(node: Node, constants: Constants) -> Prepared | None:
     if not plain or node.attributes.get("transA", 0):
         return None
     turned = np.ascontiguousarray(weight.T) if node.attributes.get("transB", 0) else weight
-    matrix = stored(turned)
+    matrix = stored(turned, storage)
 
     def call(a: Array, b: None, c: Array | None = None, /, **attributes: float) -> Array:
         if a.ndim != 2:

@@ -1,31 +1,37 @@
 """How a constant matrix is stored: dense, or only its numbers that are not zero.
 
-A product in SciPy's compressed sparse rows costs time for each number stored, and for turning both
-operands round; a dense one costs time for every number, but little. How little, in comparison,
-depends on the machine, so both are timed once, for the first matrix that has zeros enough.
+A product in SciPy's compressed sparse rows costs time for each number stored, and for transposing
+both operands; a dense one costs little time for every number. What is chosen depends on the matrix
+and on the kind of processor, never on a timing, so that all processes of a machine choose alike.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-import time
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from embedx.kernels._blocks import blocks
 from embedx.kernels.memory import fresh
 from embedx.model.graph import Array, SparseTensor
-from embedx.workers import threads
+from embedx.workers import blas_architectures
+
+Storage: TypeAlias = Literal["auto", "dense", "sparse"]
+"""``auto`` stores as sparse what has zeros enough for that to be faster."""
 
 _SAMPLE = 16
 _WORTH_A_COUNT = 0.5
 """With a smaller share of zeros in a sample of so many rows the rest is not even counted."""
-_WORTH_TRYING = 0.85
-"""With a smaller share of zeros than this no machine was faster with sparse rows."""
+_NUMBER, _EDGE = 10, 64
+"""What a product with 128 rows costs for each number stored, and for each row and column of the
+matrix, in units of a dense product's element: from layers of 384 and 1536 with 80 to 99 % zeros on
+Zen 5, where the two forms meet at 93 % zeros. Other processors with AVX2 or AVX-512 are near it."""
 _PANEL = 64
 """Columns of a panel."""
 _SMALL = 10**6
@@ -34,8 +40,11 @@ _CACHED = 2**18
 """Elements that both operands have in a block of rows."""
 _PADDING = 16
 """Extra columns of such a block: with a power of two, its rows would meet in few cache lines."""
+_FEW = 32
+"""Rows up to which panels are faster on Intel's processors with AVX-512 (by 1.2 to 3 times; with
+64 rows it is even, and with many the whole matrix is faster, up to 1.8 times)."""
 
-Multiply = Callable[[Array, Array], None]
+Multiply: TypeAlias = Callable[[Array, Array], None]
 """``multiply(rows, out)``: the product of float32 (n, inner) with the matrix, into (n, columns)."""
 
 
@@ -54,22 +63,27 @@ class StoredMatrix:
         return f"{inner}x{columns}, {self.form}: {self.why}"
 
 
-def stored(weight: Array | SparseTensor) -> StoredMatrix:
-    """The matrix in the form in which its products are fastest."""
+def stored(weight: Array | SparseTensor, storage: Storage) -> StoredMatrix:
+    """The matrix in the form that is asked for, or in that in which its products are fastest."""
     inner, columns = weight.shape
-    ratio, why = np.inf, "few zeros"
-    if inner * columns and _share_of_zeros(weight, _SAMPLE) >= _WORTH_A_COUNT:
-        zeros = _share_of_zeros(weight, inner)
-        why = f"{zeros:.1%} zeros"
-        if zeros >= _WORTH_TRYING:
-            dense, number, row = _costs()
-            filled = (1 - zeros) * inner * columns
-            ratio = (number * filled + row * (inner + columns)) / (dense * inner * columns)
-            why += f", a sparse product takes {ratio:.2f} of a dense one's time"
-    if ratio < 1:
+    why = "asked for"
+    if storage == "auto":
+        storage, why = _fastest(weight)
+    if storage == "sparse":
         return StoredMatrix((inner, columns), "csr", why, sparse_product(weight))
     full = weight.dense() if isinstance(weight, SparseTensor) else weight
     return StoredMatrix((inner, columns), "dense", why, dense_product(full))
+
+
+def _fastest(weight: Array | SparseTensor) -> tuple[Literal["dense", "sparse"], str]:
+    """The form to choose, and why."""
+    inner, columns = weight.shape
+    if not inner * columns or _share_of_zeros(weight, _SAMPLE) < _WORTH_A_COUNT:
+        return "dense", "few zeros"
+    zeros = _share_of_zeros(weight, inner)
+    ratio = _NUMBER * (1 - zeros) + _EDGE * (1 / inner + 1 / columns)
+    why = f"{zeros:.1%} zeros, a sparse product takes about {ratio:.2f} of a dense one's time"
+    return "sparse" if ratio < 1 else "dense", why
 
 
 def _share_of_zeros(weight: Array | SparseTensor, rows: int) -> float:
@@ -82,8 +96,18 @@ def _share_of_zeros(weight: Array | SparseTensor, rows: int) -> float:
 
 def dense_product(weight: Array) -> Multiply:
     """The product as BLAS computes it fastest: of the whole matrix, or of panels of it."""
-    fits = 4 * _PANEL * len(weight) <= _SMALL and weight.shape[1] >= _PANEL
-    return panel_product(weight) if fits and _panels_pay() else whole_product(weight)
+    most = rows_for_panels()
+    if most == 0 or 4 * _PANEL * len(weight) > _SMALL or weight.shape[1] < _PANEL:
+        return whole_product(weight)
+    panels = panel_product(weight)
+    if most == math.inf:
+        return panels
+    whole = whole_product(weight)
+
+    def multiply(rows: Array, out: Array) -> None:
+        (panels if len(rows) <= most else whole)(rows, out)
+
+    return multiply
 
 
 def whole_product(weight: Array) -> Multiply:
@@ -132,7 +156,8 @@ def sparse_product(weight: Array | SparseTensor) -> Multiply:
         turned.eliminate_zeros()
     else:
         turned = csr_array(weight.T)
-    # A short row of numbers per stored number would leave the processor's vectors empty.
+    # At least 64 rows, since each number stored is multiplied with all of them at once, and at most
+    # 192, beyond which nothing was gained.
     height = min(max(_CACHED // (inner + columns), 64), 192)
 
     def multiply(rows: Array, out: Array) -> None:
@@ -146,42 +171,20 @@ def sparse_product(weight: Array | SparseTensor) -> Multiply:
 
 
 @functools.cache
-def _panels_pay() -> bool:
-    """Whether products of panels are faster on this machine."""
-    weight, x = np.ones((512, 512), np.float32), np.ones((32, 512), np.float32)
-    out = np.empty_like(x)
-    panels, whole = (_seconds(f(weight), x, out) for f in (panel_product, whole_product))
-    return panels < 0.9 * whole
+def rows_for_panels() -> float:
+    """With how many rows panels are faster than the whole matrix on this kind of processor.
 
-
-@functools.cache
-def _costs() -> tuple[float, float, float]:
-    """Seconds that a product with 128 rows takes on this machine.
-
-    For each element of a dense matrix, each number of a sparse one, each of its rows and columns.
+    Only OpenBLAS's kernels for AVX-512, which it calls SkylakeX, make a difference. AMD's
+    processors gain with any number of rows, Intel's only with few.
     """
-    size, rows = 512, 128
-    generator = np.random.default_rng(0)
-    weight = generator.random((size, size), np.float32)
-    filled = generator.random((size, size)) < 0.1
-    x, out = generator.random((rows, size), np.float32), np.empty((rows, size), np.float32)
-    dense, sparse, empty = (
-        _seconds(product, x, out)
-        for product in (
-            dense_product(weight),
-            sparse_product(np.where(filled, weight, np.float32(0))),
-            sparse_product(np.zeros_like(weight)),
-        )
-    )
-    return dense / size**2, max(sparse - empty, 0.0) / filled.sum(), empty / (2 * size)
+    if "SkylakeX" not in blas_architectures():
+        return 0
+    return math.inf if _made_by_amd() else _FEW
 
 
-def _seconds(product: Multiply, *arguments: Any) -> float:
-    """The shortest of several runs, since whatever else disturbs one only makes it longer."""
-    times = []
-    with threads(1):
-        for _ in range(7):
-            start = time.perf_counter()
-            product(*arguments)
-            times.append(time.perf_counter() - start)
-    return min(times)
+def _made_by_amd() -> bool:
+    try:
+        about = Path("/proc/cpuinfo").read_text("utf-8")
+    except OSError:  # no Linux
+        about = platform.processor()
+    return "AuthenticAMD" in about

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from embedx.errors import ConfigError, InputError, ModelError
+from embedx.kernels import Storage
 from embedx.model.external_data import digests, refuse_changed
 from embedx.model.graph import Dim, Graph, Node, TensorType
 from embedx.model.onnx_file import read_model
@@ -45,6 +46,9 @@ class Engine:
     ``"float64"`` (nothing is rounded, and the outputs are float64). In native precision the graph
     is rewritten to run faster, which may change results by rounding; ``skip_rules`` leaves some of
     the rewrites out (``embedx.run.prepare.RULES`` has them), ``optimize=False`` all of them.
+    ``storage`` is how the optimized graph keeps constant matrices: ``"dense"``, ``"sparse"`` (in
+    compressed rows), or ``"auto"``, the faster one by their share of zeros; the plan's steps say
+    which. Two forms of a matrix may differ by rounding.
     ``batch_size`` and ``input_shapes`` replace declared dimensions; ``num_cores`` limits the
     threads.
 
@@ -68,12 +72,15 @@ class Engine:
         precision: Precision = "native",
         optimize: bool = True,
         skip_rules: Sequence[str] = (),
+        storage: Storage = "auto",
         max_bytes: int | None = None,
         time_limit: float | None = None,
         max_iterations: int = 10_000_000,
     ) -> None:
         if precision not in ("native", "exact", "float64"):
             raise ConfigError(f"precision is native, exact or float64, not {precision!r}")
+        if storage not in ("auto", "dense", "sparse"):
+            raise ConfigError(f"storage is auto, dense or sparse, not {storage!r}")
         for name, number in (("batch_size", batch_size), ("num_cores", num_cores)):
             if number is not None and number < 1:
                 raise ConfigError(f"{name} must be at least 1, not {number}")
@@ -83,7 +90,8 @@ class Engine:
         self._options: dict[str, Any] = {
             "batch_size": batch_size, "num_cores": num_cores, "input_shapes": input_shapes,
             "precision": precision, "optimize": optimize, "skip_rules": tuple(skip_rules),
-            "max_bytes": max_bytes, "time_limit": time_limit, "max_iterations": max_iterations,
+            "storage": storage, "max_bytes": max_bytes, "time_limit": time_limit,
+            "max_iterations": max_iterations,
         }  # fmt: skip
         self._max_bytes = _half(free_bytes()) if max_bytes is None else max_bytes
         self._path = model if isinstance(model, str | os.PathLike) else None
@@ -103,7 +111,9 @@ class Engine:
                 optimize=optimize, skip=self._options["skip_rules"], fed=fed,
             )  # fmt: skip
             fast = self.precision == "native" and optimize
-            self._plans[fed] = make_plan(graph, self.precision, kernels=fast)
+            self._plans[fed] = make_plan(
+                graph, self.precision, kernels=fast, storage=self._options["storage"]
+            )
         return self._plans[fed]
 
     def _budget(self) -> Budget:

@@ -7,17 +7,24 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from embedx.kernels import FUSED, REPLACING, Kernel, Prepared
+from embedx.kernels import FUSED, REPLACING, Kernel, Prepared, Storage
 from embedx.model.graph import FUSED_DOMAIN, Array, Graph, Node, SparseTensor, captures, reads
 from embedx.ops import resolve
 from embedx.run.binding import Precision, bind
 from embedx.run.execute import ABSENT, UNWANTED, Plan, Step, execute
 
 
-def make_plan(graph: Graph, precision: Precision = "native", *, kernels: bool = False) -> Plan:
+def make_plan(
+    graph: Graph,
+    precision: Precision = "native",
+    *,
+    kernels: bool = False,
+    storage: Storage = "auto",
+) -> Plan:
     """The plan of a sorted graph without local functions.
 
-    With ``kernels`` they stand in for their operators; without, each operator computes as it reads.
+    With ``kernels`` they stand in for their operators, constant matrices stored as ``storage``
+    says; without, each operator computes as it reads.
     """
     captured = tuple(captures(graph))
     slots = {"": ABSENT}
@@ -38,9 +45,9 @@ def make_plan(graph: Graph, precision: Precision = "native", *, kernels: bool = 
     for i, node in enumerate(graph.nodes):
         bodies = []
         for name, subgraph in node.subgraphs.items():
-            body = make_plan(subgraph, precision, kernels=kernels)
+            body = make_plan(subgraph, precision, kernels=kernels, storage=storage)
             bodies.append((name, body, tuple(slot(outer) for outer in body.captured)))
-        kernel, prepared, literal = _bound(node, precision, kernels, constants)
+        kernel, prepared, literal = _bound(node, precision, kernels, constants, storage)
         packed.update(node.inputs[i] for i in prepared.packed if i < len(node.inputs))
         inputs = tuple(
             ABSENT if i in prepared.packed else slot(name) for i, name in enumerate(node.inputs)
@@ -78,7 +85,11 @@ _NO_KERNEL = Kernel(lambda: None)
 
 
 def _bound(
-    node: Node, precision: Precision, kernels: bool, constants: Mapping[str, Array | SparseTensor]
+    node: Node,
+    precision: Precision,
+    kernels: bool,
+    constants: Mapping[str, Array | SparseTensor],
+    storage: Storage,
 ) -> tuple[Kernel, Prepared, Callable[..., Any] | None]:
     """The kernel of a node if it has one, its function, and what computes it as it is written."""
     if node.domain == FUSED_DOMAIN:
@@ -91,9 +102,8 @@ def _bound(
         kernel, attributes = REPLACING[formula], call.keywords
     literal = call if node.literal is None else _Literal(node.literal)
     given = tuple(constants.get(name) for name in node.inputs)
-    prepared = (kernel.prepare(node, given) if kernel.prepare else None) or Prepared(
-        kernel.function
-    )
+    own = kernel.prepare(node, given, storage) if kernel.prepare else None
+    prepared = own or Prepared(kernel.function)
     function = functools.partial(prepared.call, **attributes)
     return kernel, Prepared(function, prepared.packed, prepared.matrix, prepared.note), literal
 
