@@ -27,7 +27,8 @@ def test_messages_are_one_printable_line(text: str) -> None:
     assert len(message.splitlines()) <= 1
     # A Python literal with the same escapes stands for the text.
     if "\\" not in text:
-        assert ast.literal_eval('"%s"' % message.replace('"', '\\"')) == text
+        quoted = message.replace('"', '\\"')
+        assert ast.literal_eval(f'"{quoted}"') == text
 
 
 @given(st.integers(1900, 2100))
