@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from hypothesis import strategies as st
 
 from embedx import ops
-from embedx.kernels import REPLACING
+from embedx.kernels import REPLACING, Storage
 from embedx.model.graph import Array, Node
 from embedx.workers import threads
 
@@ -242,13 +242,16 @@ def plain(formula: Callable[..., Any]) -> Callable[..., Any]:
     return getattr(formula, "__wrapped__", formula)
 
 
-def kernel_for(formula: Callable[..., Any], case: Case, op_type: str, domain: str) -> Any:
+def kernel_for(
+    formula: Callable[..., Any], case: Case, op_type: str, domain: str, storage: Storage
+) -> Any:
     """The kernel as a plan makes it: around the case's constants, in front of its attributes."""
     found = REPLACING[plain(formula)]
     names = tuple("" if x is None else f"x{i}" for i, x in enumerate(case.inputs))
     node = Node(op_type, names, ("y",), case.attributes, domain, opset=28)
     constants = tuple(x if i in case.constants else None for i, x in enumerate(case.inputs))
-    prepared = found.prepare(node, constants) if found.prepare and case.constants else None
+    own = found.prepare if case.constants else None
+    prepared = own(node, constants, storage) if own else None
     return partial(prepared.call if prepared else found.function, **case.attributes), found
 
 
@@ -260,7 +263,8 @@ def check(formula: Callable[..., Any], data: st.DataObject) -> None:
     """Assert that a kernel does what its operator does, however and over whatever it is called."""
     op_type, domain, strategy = {plain(f): entry for f, entry in CASES.items()}[formula]
     case = data.draw(strategy)
-    call, kernel = kernel_for(formula, case, op_type, domain)
+    storage = data.draw(st.sampled_from(get_args(Storage)))
+    call, kernel = kernel_for(formula, case, op_type, domain, storage)
     with np.errstate(all="ignore"):
         result = call(*case.inputs)
         assert result is not NotImplemented
