@@ -71,6 +71,7 @@ def plot(bars: Sequence[Bar], even: float | None = None) -> str:
 
 
 def table_of(rows: Sequence[Sequence[str]]) -> str:
+    """An HTML table whose first row is its header; the cells are text, and are escaped."""
     header, *body = rows
     lines = [_row(header, "th"), *(_row(row, "td") for row in body)]
     return "\n".join(["<table>", *lines, "</table>"])

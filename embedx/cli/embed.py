@@ -64,8 +64,8 @@ def _embed(options: argparse.Namespace) -> None:
     texts = list(texts_of(options))
     if not texts:
         raise InputError("no texts; give them as arguments, with -i FILE, or on stdin with -")
-    seed = options.extraction_strategy or options.emb_extraction_layer
-    vectors = np.array((_pipeline_vectors if seed else _encoded)(options, texts), np.float32)
+    pooled = options.extraction_strategy or options.emb_extraction_layer
+    vectors = np.array((_pipeline_vectors if pooled else _encoded)(options, texts), np.float32)
     if options.json:
         document = json.dumps(
             {"schema_version": 1, "model": options.model, "embeddings": vectors.tolist()},

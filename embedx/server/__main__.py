@@ -1,4 +1,4 @@
-"""``embedx.server ...`` and ``python -m embedx.server ...``: the seed's spellings."""
+"""``embedx.server ...`` and ``python -m embedx.server ...``: DeepSparse's spellings."""
 
 from __future__ import annotations
 

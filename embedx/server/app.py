@@ -108,7 +108,7 @@ async def _invalid_body(request: Request, error: Exception) -> Response:
 def _described(error: dict[str, Any]) -> str:
     if error["type"] == "json_invalid":
         return f"the body is not JSON: {error['ctx']['error']} at character {error['loc'][-1]}"
-    tags = ("body", "seed", "oip")
+    tags = ("body", "deepsparse", "oip")
     place = ".".join(str(part) for part in error["loc"] if part not in tags)
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":

@@ -93,7 +93,7 @@ def read_server_config(path: Path) -> ServerConfig:
 
 
 def server_config(values: Mapping[str, Any]) -> ServerConfig:
-    """The configuration that a mapping with the seed's keys describes.
+    """The configuration that a mapping with DeepSparse's keys describes.
 
     Names and routes are normalised: ``route: minilm/`` is ``/minilm``. Raises ConfigError for
     unknown keys, wrong types, and endpoints that would answer for each other.

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model", nargs="?", default=os.environ.get("EMBEDX_MODEL"),
         help="a model folder, an .onnx file, or a cached name",
     )  # fmt: skip
-    add("model_path", "the same, as the seed spells it")
+    add("model_path", "the same, as DeepSparse spells it")
     add("config_file", "a YAML, JSON or TOML file with endpoints", type=Path)
     add("task", "embedding_extraction, by any of its names")
     add("name", "what clients call the model (default: the task)")
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("batch_wait_ms", "how long a text waits for others (default: 2)", type=float)
     add("timeout", "seconds until a request is given up with 503 (default: 30)", type=float)
     add("log_level", "debug, info, warning, error or critical (default: info)")
-    add("integration", "accepted for the seed's sake: every protocol is always on")
+    add("integration", "accepted for DeepSparse's sake: every protocol is always on")
     add("hot_reload_config", "follow changes of the configuration file", action="store_true")
     add("admin", "answer POST /reload", action="store_true")
 

@@ -53,12 +53,14 @@ def predict_routes(service: Service) -> APIRouter:
 
 def _predict(service: Service, name: str) -> Handler:
     async def predict(body: PredictRequest) -> Response:
-        return await _seed_answer(service, service.find(name), body)
+        return await _deepsparse_answer(service, service.find(name), body)
 
     return predict
 
 
-async def _seed_answer(service: Service, endpoint: Endpoint, body: PredictRequest) -> Response:
+async def _deepsparse_answer(
+    service: Service, endpoint: Endpoint, body: PredictRequest
+) -> Response:
     answer = await service.embed(endpoint.predict, body.inputs)
     embeddings = await arrays_json(service, [a.reshape(-1) for a in answer.arrays])
     return json_response(object_json({}, {"embeddings": embeddings}))
@@ -100,7 +102,7 @@ def oip_routes(service: Service) -> APIRouter:
         """Embeddings, in the protocol of the request."""
         endpoint = service.find(name)
         if isinstance(body, PredictRequest):
-            return await _seed_answer(service, endpoint, body)
+            return await _deepsparse_answer(service, endpoint, body)
         return await _oip_answer(service, endpoint, body)
 
     return router

@@ -211,11 +211,15 @@ class OipRequest(_Body):
 
 def _protocol(body: object) -> str:
     inputs = body.get("inputs") if isinstance(body, dict) else None
-    return "oip" if isinstance(inputs, list) and inputs and isinstance(inputs[0], dict) else "seed"
+    return (
+        "oip"
+        if isinstance(inputs, list) and inputs and isinstance(inputs[0], dict)
+        else "deepsparse"
+    )
 
 
 InferRequest = Annotated[
-    Annotated[PredictRequest, Tag("seed")] | Annotated[OipRequest, Tag("oip")],
+    Annotated[PredictRequest, Tag("deepsparse")] | Annotated[OipRequest, Tag("oip")],
     Discriminator(_protocol),
 ]
 """What /v2/models/NAME/infer takes: later DeepSparse's body, or the Open Inference Protocol's."""

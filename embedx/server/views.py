@@ -64,7 +64,7 @@ class Endpoint:
     pipeline: Pipeline
     embedder: Embedder
     predict: View
-    """The seed's embeddings, by the endpoint's strategy."""
+    """DeepSparse's embeddings, by the endpoint's strategy."""
     sentence: Mapping[str | None, View]
     """One vector a text, by the prompt's name (None: the model's default): by the endpoint's
     strategy if it gives that, else as the model folder says."""

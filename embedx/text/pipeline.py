@@ -24,7 +24,7 @@ TASKS = (
     "transformer_embedding_extraction",
     "embedding_extraction",
 )
-STRATEGIES = (*pooling.SEED_STRATEGIES, *pooling.POOLINGS, "auto")
+STRATEGIES = (*pooling.DEEPSPARSE_STRATEGIES, *pooling.POOLINGS, "auto")
 
 _log = logging.getLogger("embedx")
 

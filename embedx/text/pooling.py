@@ -26,7 +26,7 @@ from embedx.text.deployment import (
     Pooling,
 )
 
-SEED_STRATEGIES = ("per_token", "reduce_mean", "reduce_max", "cls_token")
+DEEPSPARSE_STRATEGIES = ("per_token", "reduce_mean", "reduce_max", "cls_token")
 
 
 def mean(hidden: Array, skip: int = 0) -> Array:
@@ -107,9 +107,9 @@ def reduce(hidden: Array, strategy: str, leading_specials: int) -> Array:
     >>> reduce(np.array([[[9.0], [1.0], [3.0]]], np.float32), "reduce_mean", 1)
     array([[2.]], dtype=float32)
     """
-    seed = {"reduce_mean": mean, "reduce_max": max}
-    skip = leading_specials if strategy in seed else 0
-    return _reduced(hidden, {**POOLINGS, **seed, "cls_token": cls}[strategy], skip)
+    deepsparse = {"reduce_mean": mean, "reduce_max": max}
+    skip = leading_specials if strategy in deepsparse else 0
+    return _reduced(hidden, {**POOLINGS, **deepsparse, "cls_token": cls}[strategy], skip)
 
 
 def _reduced(hidden: Array, pool: Callable[[Array, int], Array], skip: int) -> Array:

@@ -1,4 +1,4 @@
-"""Configurations: the seed's file unchanged, and what is refused."""
+"""Configurations: DeepSparse's file unchanged, and what is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real process: the seed's snippets, clients that behave badly, and signals."""
+"""A real process: DeepSparse's snippets, clients that behave badly, and signals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pipeline.create: the seed page's arguments, numbers and promises."""
+"""Pipeline.create: DeepSparse's arguments, numbers and promises."""
 
 from __future__ import annotations
 
