@@ -1,9 +1,9 @@
-"""Scaled dot-product attention and rotary position embeddings, as the standard has them."""
+"""Scaled dot-product attention and rotary position embeddings, as in the ONNX standard."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,13 +45,15 @@ def attention(
 ) -> Attention:
     """``softmax(scale * Q K' + mask) V`` for each head.
 
-    Q, K, V are (batch, heads, length, size), or (batch, length, heads * size) together with
-    ``q_num_heads`` and ``kv_num_heads``; each key head serves a run of adjacent query heads.
+    Q, K and V are (batch, heads, length, head size), or (batch, length, heads * head size) together
+    with ``q_num_heads`` and ``kv_num_heads``; each key head serves a run of adjacent query heads.
     ``attn_mask`` is bool (True attends) or added to the scores; it broadcasts to (batch, heads,
-    queries, keys), missing keys being masked. Past keys and values are put in front. A query with
-    no key left gives zeros. ``qk_matmul_output`` is the product (mode 0), capped (1), masked (2),
-    or the probabilities (3). Raises ValueError for head counts that do not divide, and for a past
-    key without a past value or together with ``nonpad_kv_seqlen``.
+    queries, keys), keys beyond its end being masked. Past keys and values are prepended. A query
+    that attends to no key gives zeros. ``qk_matmul_output`` holds the scores (mode 0), after
+    ``softcap`` (1), after the mask (2), or the probabilities (3).
+
+    Raises ValueError for shapes or head counts that do not fit each other, for a past key without
+    a past value or together with ``nonpad_kv_seqlen``, and for a window below -1.
 
     >>> one = np.ones((1, 1, 2, 4))
     >>> attention(one, one, np.arange(8.0).reshape(1, 1, 2, 4), is_causal=1).y[0, 0]
@@ -60,36 +62,37 @@ def attention(
 
     Spec: Attention-25 with the errata up to onnx 1.23; Vaswani et al. 2017.
     """
-    if (past_key is None) != (past_value is None):
-        raise ValueError("a past key and a past value come together")
-    if past_key is not None and nonpad_kv_seqlen is not None:
-        raise ValueError("nonpad_kv_seqlen is for a cache outside of the operator, not for a past")
-    if min(left_window_size, right_window_size) < -1:
-        raise ValueError(f"a window of size {min(left_window_size, right_window_size)}")
-    queries, keys, values = (
-        split_heads(q, q_num_heads),
-        split_heads(k, kv_num_heads),
-        split_heads(v, kv_num_heads),
-    )
+    window = (left_window_size, right_window_size)
+    _check_options(past_key, past_value, nonpad_kv_seqlen, window)
+    queries = split_heads(q, q_num_heads)
+    keys, values = split_heads(k, kv_num_heads), split_heads(v, kv_num_heads)
     if past_key is not None and past_value is not None:
         keys = np.concatenate([past_key, keys], axis=2)
         values = np.concatenate([past_value, values], axis=2)
-    past = keys.shape[2] - k.shape[-2]
     groups = check_heads(queries, keys, values)
-    bias = _bias(
-        attn_mask, queries, keys.shape[2], past, nonpad_kv_seqlen,
-        causal=bool(is_causal), window=(left_window_size, right_window_size),
-    )  # fmt: skip
+    past = keys.shape[2] - k.shape[-2]
+    bias = _bias(attn_mask, queries, keys, past, nonpad_kv_seqlen, bool(is_causal), window)
     root = math.sqrt(1 / math.sqrt(queries.shape[-1]) if scale is None else scale)
-    raw = (queries * root) @ (np.repeat(keys, groups, axis=1) * root).swapaxes(-1, -2)
-    capped = softcap * np.tanh(raw / softcap) if softcap else raw
+    scores = (queries * root) @ (np.repeat(keys, groups, axis=1) * root).swapaxes(-1, -2)
+    capped = softcap * np.tanh(scores / softcap) if softcap else scores
     masked = capped + bias
-    precise = np.dtype(masked.dtype if softmax_precision is None else dtype_of(softmax_precision))
+    precise = masked.dtype if softmax_precision is None else dtype_of(softmax_precision)
     probabilities = masked_softmax(masked.astype(np.promote_types(precise, masked.dtype)), bias)
     probabilities = probabilities.astype(queries.dtype, copy=False)
     y = (probabilities @ np.repeat(values, groups, axis=1)).astype(queries.dtype, copy=False)
-    shown = (raw, capped, masked, probabilities)[qk_matmul_output_mode]
+    shown = (scores, capped, masked, probabilities)[qk_matmul_output_mode]
     return Attention(merge_heads(y) if q.ndim == 3 else y, keys, values, shown)
+
+
+def _check_options(
+    past_key: Array | None, past_value: Array | None, lengths: Array | None, window: tuple[int, int]
+) -> None:
+    if (past_key is None) != (past_value is None):
+        raise ValueError("a past key and a past value come together")
+    if past_key is not None and lengths is not None:
+        raise ValueError("nonpad_kv_seqlen is for a cache outside of the operator, not for a past")
+    if min(window) < -1:
+        raise ValueError(f"a window of size {min(window)}")
 
 
 def split_heads(x: Array, heads: int | None) -> Array:
@@ -129,7 +132,7 @@ def masked_softmax(scores: Array, bias: Array) -> Array:
 
 
 def check_heads(q: Array, k: Array, v: Array) -> int:
-    """How many query heads each key head serves; all are (batch, heads, length, size).
+    """How many query heads share each key head; Q, K and V are (batch, heads, length, size).
 
     Raises ValueError for shapes that do not fit each other, OverBudgetError if the scores, the
     result, or the repeated keys and values are over the run's budget.
@@ -140,7 +143,7 @@ def check_heads(q: Array, k: Array, v: Array) -> int:
     if {q.ndim, k.ndim, v.ndim} != {4} or len(q) != len(k) or q.shape[3] != k.shape[3]:
         raise ValueError(f"queries of shape {q.shape} cannot attend to keys of shape {k.shape}")
     if k.shape[:3] != v.shape[:3]:
-        raise ValueError(f"keys of shape {k.shape} and values of shape {v.shape} are no pairs")
+        raise ValueError(f"keys of shape {k.shape} and values of shape {v.shape} do not pair up")
     if not k.shape[1] or q.shape[1] % k.shape[1]:
         raise ValueError(f"{q.shape[1]} query heads cannot be shared among {k.shape[1]} key heads")
     reserve((*q.shape[:2], k.shape[2], max(q.shape[2], k.shape[3], v.shape[3])), q.dtype)
@@ -150,42 +153,46 @@ def check_heads(q: Array, k: Array, v: Array) -> int:
 
 def _bias(
     mask: Array | None,
-    queries: Array,
-    total: int,
+    q: Array,
+    k: Array,
     past: int,
     lengths: Array | None,
-    *,
     causal: bool,
     window: tuple[int, int],
 ) -> Array:
     """What is added to the scores, broadcastable to (batch, heads, queries, keys)."""
-    dtype, rows = queries.dtype, queries.shape[2]
-    reserve((rows, total), dtype)  # there may be no texts
-    minus_inf = np.array(-np.inf, dtype)
-    bias = np.zeros((1, 1, rows, total), dtype)
+    queries, keys = q.shape[2], k.shape[2]
+    reserve((queries, keys), q.dtype)  # the batch may be empty
+    bias = np.zeros((1, 1, queries, keys), q.dtype)
     if mask is not None:
-        _check_mask(mask, (*queries.shape[:3], total))
-        added = np.where(mask, np.zeros((), dtype), minus_inf) if mask.dtype == bool else mask
-        missing = total - added.shape[-1]
-        if missing > 0:
-            widths = [(0, 0)] * (added.ndim - 1) + [(0, missing)]
-            added = np.pad(added, widths, constant_values=-np.inf)
-        bias = bias + added.astype(dtype, copy=False)
-    column = np.arange(total)
-    offset: Array = np.array([past])
+        bias = bias + _additive(mask, (*q.shape[:3], keys), q.dtype)
+    column, offset = np.arange(keys), np.array([past])
+    attends = np.ones_like(column, bool)
     if lengths is not None:
-        if lengths.shape != (len(queries),):
-            raise ValueError(f"nonpad_kv_seqlen of shape {lengths.shape} for {len(queries)} texts")
-        bias = np.where(column < lengths[:, None, None, None], bias, minus_inf)
-        offset = offset if past else lengths - rows
-    position = (offset[:, None] + np.arange(rows))[:, None, :, None]
+        if lengths.shape != (len(q),):
+            raise ValueError(f"nonpad_kv_seqlen of shape {lengths.shape} for a batch of {len(q)}")
+        attends = column < lengths[:, None, None, None]
+        offset = offset if past else lengths - queries
+    row = (offset[:, None] + np.arange(queries))[:, None, :, None]
+    attends = attends & _in_window(row, column, causal, window)
+    return np.asarray(np.where(attends, bias, q.dtype.type(-np.inf)))
+
+
+def _in_window(row: Array, column: Array, causal: bool, window: tuple[int, int]) -> Array:
+    """Whether the query at each position (row) may attend to the key at each (column)."""
     left, right = window
-    seen = column <= position if causal else np.ones_like(column, bool)
+    seen = column <= row if causal else np.ones_like(column, bool)
     if left >= 0:
-        seen = seen & (column >= position - left)
-    if right >= 0:
-        seen = seen & (column <= position + right)
-    return np.asarray(np.where(seen, bias, minus_inf))
+        seen = seen & (column >= row - left)
+    return seen & (column <= row + right) if right >= 0 else seen
+
+
+def _additive(mask: Array, scores: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """The mask as numbers to add to the scores: -inf where it masks, also behind its last key."""
+    _check_mask(mask, scores)
+    bias = (np.where(mask, 0.0, -np.inf) if mask.dtype == bool else mask).astype(dtype)
+    missing = scores[-1] - mask.shape[-1]
+    return np.pad(bias, [(0, 0)] * (mask.ndim - 1) + [(0, missing)], constant_values=-np.inf)
 
 
 def _check_mask(mask: Array, scores: tuple[int, ...]) -> None:
@@ -207,13 +214,15 @@ def rotary_embedding(
     num_heads: int | None = None,
     rotary_embedding_dim: int = 0,
 ) -> Array:
-    """``X`` with pairs of each head's numbers turned by the angle of their position.
+    """``X`` with the pairs of each head's elements rotated by the angle of their position.
 
-    X is (batch, heads, length, size) or (batch, length, heads * size) with ``num_heads``. The
-    caches are (positions, pairs) with int64 ``position_ids`` (batch, length), else (batch or 1,
-    length, pairs). A pair is one number from each half, or two neighbours if ``interleaved``;
-    numbers past ``rotary_embedding_dim`` stay. Raises IndexError for a position outside the
-    caches, ValueError for caches of another shape.
+    X is (batch, heads, length, head size), or (batch, length, heads * head size) with
+    ``num_heads``. The caches are (positions, pairs) with int64 ``position_ids`` (batch, length),
+    else (batch or 1, length, pairs). A pair is one element from each half, or two neighbours if
+    ``interleaved``; elements from ``rotary_embedding_dim`` on (0: none) stay as they are.
+
+    Raises IndexError for a position outside the caches, TypeError for positions that are not
+    integers, ValueError for caches of another shape and a number of heads that does not fit.
 
     >>> turn = np.array([[[np.pi / 2]]])
     >>> rotary_embedding(np.array([[[[1.0, 0.0]]]]), np.cos(turn), np.sin(turn)).round(9)
@@ -230,14 +239,16 @@ def rotary_embedding(
         raise ValueError(
             f"angles of shapes {cos_cache.shape} and {sin_cache.shape} for tokens {batch, length}"
         )
-    turned = rotate_pairs(
+    rotated = rotate_pairs(
         heads, cos_cache[:, None], sin_cache[:, None], rotary_embedding_dim, bool(interleaved)
     )
-    return merge_heads(turned) if x.ndim == 3 else turned
+    return merge_heads(rotated) if x.ndim == 3 else rotated
 
 
 def rows_at(cache: Array, positions: Array) -> Array:
-    """The rows of a cache of cosines or sines. Raises IndexError for one that it does not have.
+    """The rows of a cache of cosines or sines at integer positions.
+
+    Raises IndexError for a position outside of the cache, TypeError for other dtypes.
 
     >>> rows_at(np.array([[5.0], [7.0]]), np.array([1]))
     array([[7.]])
@@ -251,7 +262,9 @@ def rows_at(cache: Array, positions: Array) -> Array:
 
 
 def rotate_pairs(x: Array, cos: Array, sin: Array, size: int, interleaved: bool) -> Array:
-    """Pairs of numbers on the last axis turned by angles; only the first ``size`` numbers (0: all).
+    """Pairs on the last axis rotated by angles; only among the first ``size`` elements (0: all).
+
+    Raises ValueError for angles of another number or shape.
 
     >>> rotate_pairs(np.array([1.0, 0.0, 5.0]), np.array([0.0]), np.array([1.0]), 2, False)
     array([0., 1., 5.])
@@ -259,18 +272,17 @@ def rotate_pairs(x: Array, cos: Array, sin: Array, size: int, interleaved: bool)
     size = size or x.shape[-1]
     if cos.shape[-1] * 2 != size:
         raise ValueError(
-            f"the caches hold {cos.shape[-1]} angles for {size} numbers, expected {size // 2}"
+            f"the caches hold {cos.shape[-1]} angles for {size} elements, expected {size // 2}"
         )
-    turned, rest = x[..., :size], x[..., size:]
-    pairs = (
-        turned.reshape(*turned.shape[:-1], -1, 2)
-        if interleaved
-        else (turned.reshape(*turned.shape[:-1], 2, -1).swapaxes(-1, -2))
-    )
+    head, rest = x[..., :size], x[..., size:]
+    if interleaved:
+        pairs = head.reshape(*head.shape[:-1], -1, 2)
+    else:
+        pairs = head.reshape(*head.shape[:-1], 2, -1).swapaxes(-1, -2)
     first, second = pairs[..., 0], pairs[..., 1]
     if any(n not in (1, full) for n, full in zip(cos.shape, first.shape[-cos.ndim :], strict=True)):
         raise ValueError(f"angles of shape {cos.shape} for pairs of shape {first.shape}")
     rotated = np.stack([first * cos - second * sin, first * sin + second * cos], axis=-1)
     if not interleaved:
         rotated = rotated.swapaxes(-1, -2)
-    return np.concatenate([rotated.reshape(turned.shape), rest], axis=-1)
+    return np.concatenate([rotated.reshape(head.shape), rest], axis=-1)

@@ -1,7 +1,8 @@
-"""Branches and loops. A subgraph is a callable: values in, the tuple of its outputs out."""
+"""Branches and loops. A subgraph is a callable from its inputs to the tuple of its outputs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from ._typing import Array, Body, Value
 def if_(cond: Array, /, *, else_branch: Body, then_branch: Body) -> tuple[Any, ...]:
     """The outputs of ``then_branch`` if the one bool in ``cond`` is True, else of ``else_branch``.
 
+    Raises TypeError if ``cond`` is not one bool.
+
     >>> if_(np.array(True), then_branch=lambda: (1,), else_branch=lambda: (2,))
     (1,)
 
@@ -28,12 +31,16 @@ def if_(cond: Array, /, *, else_branch: Body, then_branch: Body) -> tuple[Any, .
 def loop(
     m: Array | None = None, cond: Array | None = None, /, *v_initial: Value, body: Body
 ) -> tuple[Any, ...]:
-    """The carried values after the last turn, then the scan outputs of all turns, stacked.
+    """The loop-carried values after the last iteration, then the stacked scan outputs.
 
-    ``body(turn, cond, *carried)`` gives the next condition, the carried values and this turn's
-    scan outputs. It runs at most ``m`` times and while ``cond`` holds. Either may be missing; then
-    it sets no limit, and without ``cond`` the conditions that the body gives are ignored. The turn
-    (int64) and the condition have as many axes of size 1 as the body declares, by default none.
+    ``body(iteration, cond, *carried)`` returns the next condition, the carried values, and the scan
+    outputs of this iteration. It runs at most ``m`` times and while ``cond`` holds. Either may be
+    missing and then sets no limit; without ``cond`` the conditions from the body are ignored. The
+    iteration number (int64) and the condition have as many axes of size 1 as the body declares, by
+    default none.
+
+    Raises TypeError for a condition that is not one bool or an ``m`` that is not an integer,
+    ValueError for several trip counts and for scan outputs whose shape changes.
 
     >>> def double(turn, cond, x): return cond, 2 * x, x
     >>> loop(np.array(3), None, np.array([1]), body=double)
@@ -55,9 +62,7 @@ def loop(
         carried, outputs = tuple(results[: len(carried)]), tuple(results[len(carried) :])
         scanned.append(outputs)
         i += 1
-    if scanned:
-        return carried + tuple(np.stack(column) for column in zip(*scanned, strict=True))
-    return carried + tuple(_nothing(body, k) for k in range(1 + len(carried), len(body.outputs)))
+    return (*carried, *_stacked(scanned, body, 1 + len(carried)))
 
 
 @op("Scan", since=9)
@@ -72,9 +77,10 @@ def scan(
 ) -> tuple[Any, ...]:
     """The final states, then the scan outputs, of ``body`` run over the slices of the scan inputs.
 
-    The last ``num_scan_inputs`` inputs are cut along their axes (0 if none are given), from the
-    back where the direction is 1; the outputs are stacked likewise. Raises ValueError for scan
-    inputs of different lengths.
+    The last ``num_scan_inputs`` inputs are sliced along their axes (default 0), from the end where
+    the direction is 1; the scan outputs are stacked likewise.
+
+    Raises ValueError for scan inputs of different lengths and for axes that do not exist.
 
     >>> def running(total, x): return total + x, total + x
     >>> scan(np.array([0]), np.array([1, 2, 3]), body=running, num_scan_inputs=1)[0]
@@ -84,11 +90,9 @@ def scan(
     """
     count = _states(initial_state_and_scan_inputs, num_scan_inputs)
     states, scanned = initial_state_and_scan_inputs[:count], initial_state_and_scan_inputs[count:]
-    axes = scan_input_axes or (0,) * num_scan_inputs
-    backwards = scan_input_directions or (0,) * num_scan_inputs
     columns = [
-        np.moveaxis(x, axis_in(axis, x.ndim), 0)[:: -1 if back else 1]
-        for x, axis, back in zip(scanned, axes, backwards, strict=True)
+        np.moveaxis(x, axis_in(axis, x.ndim), 0)[::step]
+        for x, axis, step in _ways(scanned, scan_input_axes, scan_input_directions)
     ]
     if len({len(column) for column in columns}) != 1:
         raise ValueError(f"the scan inputs have lengths {[len(column) for column in columns]}")
@@ -98,16 +102,11 @@ def scan(
         results = body(*states, *(np.asarray(s) for s in slices))
         states, outputs = results[:count], results[count:]
         turns.append(outputs)
-    if turns:
-        stacked = [np.stack(column) for column in zip(*turns, strict=True)]
-    else:
-        stacked = [_nothing(body, k) for k in range(count, len(body.outputs))]
-    axes = scan_output_axes or (0,) * len(stacked)
-    backwards = scan_output_directions or (0,) * len(stacked)
-    return (*states, *(
-        np.moveaxis(y[:: -1 if back else 1], 0, axis_in(axis, y.ndim))
-        for y, axis, back in zip(stacked, axes, backwards, strict=True)
-    ))  # fmt: skip
+    stacked = _stacked(turns, body, count)
+    return *states, *(
+        np.moveaxis(y[::step], 0, axis_in(axis, y.ndim))
+        for y, axis, step in _ways(stacked, scan_output_axes, scan_output_directions)
+    )
 
 
 @op("Scan", since=8)
@@ -119,9 +118,10 @@ def scan_8(
     directions: tuple[int, ...] | None = None,
     num_scan_inputs: int,
 ) -> tuple[Any, ...]:
-    """Scan over axis 1 for each entry of a batch (axis 0), as it was at opset 8.
+    """Scan over axis 1 for each entry of a batch (axis 0).
 
-    Scan outputs of entries shorter than the longest (``sequence_lens``) end in zeros.
+    Scan outputs of entries shorter than the longest (``sequence_lens``) are padded with zeros.
+    Raises ValueError as Scan does.
 
     >>> def running(total, x): return total + x, total + x
     >>> scan_8(None, np.array([0]), np.array([[1, 2, 3]]), body=running, num_scan_inputs=1)
@@ -147,6 +147,21 @@ def scan_8(
     return tuple(np.stack(column) for column in zip(*entries, strict=True))
 
 
+def _ways(
+    arrays: Sequence[Array], axes: Sequence[int] | None, directions: Sequence[int] | None
+) -> Iterator[tuple[Array, int, int]]:
+    """Each array with the axis along which it is scanned and the step: -1 if from the end."""
+    steps = [-1 if backwards else 1 for backwards in directions or (0,) * len(arrays)]
+    return zip(arrays, axes or (0,) * len(arrays), steps, strict=True)
+
+
+def _stacked(turns: Sequence[tuple[Array, ...]], body: Body, first: int) -> list[Array]:
+    """The scan outputs of all turns, stacked; those of ``body`` begin at its output ``first``."""
+    if turns:
+        return [np.stack(column) for column in zip(*turns, strict=True)]
+    return [_nothing(body, k) for k in range(first, len(body.outputs))]
+
+
 def _states(inputs: tuple[Array, ...], scanned: int) -> int:
     """How many of the inputs are states."""
     if not 0 < scanned <= len(inputs):
@@ -167,7 +182,7 @@ def _declared_rank(body: Body, place: int) -> int:
 
 
 def _nothing(body: Body, output: int) -> Array:
-    """What a scan output is after no turn: no slices, of the type that the body declares."""
+    """A scan output after no iteration: no slices, of the type that the body declares."""
     declared = body.outputs[output]
     dtype, shape = declared or (np.dtype(np.float32), ())
     return np.zeros((0, *(n or 0 for n in shape)), dtype)

@@ -1,9 +1,9 @@
-"""Kin of attention: with a state instead of a cache, and with scores that a subgraph modifies."""
+"""Variants of attention: with a recurrent state, and with subgraphs that modify the scores."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,14 +43,17 @@ def linear_attention(
     scale: float = 0.0,
     update_rule: str = "gated_delta",
 ) -> LinearAttention:
-    """``scale * q S`` at each time, where the state S has learnt to give ``v`` for ``k``.
+    """``scale * q_t S_t`` at each time t, where the state S is a memory of values under their keys.
 
-    "linear" adds ``k' v`` to S, "delta" ``k' beta (v - k S)``; "gated" and "gated_delta" multiply S
-    by ``exp(decay)`` first. Query, key and value are (batch, time, heads * size), states (batch,
-    heads, key size, value size), ``decay`` (batch, time, heads or heads * key size), ``beta``
-    (batch, time, heads or 1). A state serves a run of adjacent query heads. By default ``scale`` is
-    one over the root of the key size. Computed in float64, rounded once to the types of query and
-    past state. Raises ValueError for a decay or beta that the rule lacks or does not know.
+    The ``update_rule`` "linear" adds ``k_t' v_t`` to S, "delta" adds ``k_t' beta_t (v_t - k_t S)``;
+    "gated" and "gated_delta" first multiply S by ``exp(decay_t)``. Query, key and value are (batch,
+    time, heads * head size), states (batch, heads, key size, value size), ``decay`` (batch, time,
+    heads or heads * key size), ``beta`` (batch, time, heads or 1). Each state serves a run of
+    adjacent query heads. ``scale`` defaults to one over the square root of the key size. Computed
+    in float64, rounded once to the dtypes of the query and the past state.
+
+    Raises ValueError for an unknown rule, a decay or beta that the rule lacks or does not have, and
+    shapes that do not fit each other; TypeError for different dtypes.
 
     >>> k, v = np.array([[[1.0], [1.0]]]), np.array([[[2.0], [3.0]]])
     >>> linear_attention(k, k, v, kv_num_heads=1, q_num_heads=1, update_rule="linear").output
@@ -65,31 +68,44 @@ def linear_attention(
         split_heads(x.astype(np.float64), heads)
         for x, heads in ((query, q_num_heads), (key, kv_num_heads), (value, kv_num_heads))
     )
+    group = _check_heads(q, k, v)
     batch, heads, time, size = k.shape
-    if (len(q), *q.shape[2:]) != (batch, time, size) or k.shape[:3] != v.shape[:3]:
-        raise ValueError(f"Q {q.shape}, K {k.shape} and V {v.shape} do not fit each other")
-    if q_num_heads % kv_num_heads:
-        raise ValueError(f"{q_num_heads} query heads cannot share {kv_num_heads} states")
-    reserve((batch, q_num_heads, max(size, time), v.shape[-1]), np.float64)
-    kept = None if decay is None else np.exp(_a_head(decay, kv_num_heads, k, "decay"))
-    rate = None if beta is None else _a_head(beta, beta.shape[-1], k[..., :1], "beta")
+    reserve((batch, q.shape[1], max(size, time), v.shape[-1]), np.float64)
+    gate = None if decay is None else np.exp(_per_head(decay, kv_num_heads, k, "decay"))
+    rate = None if beta is None else _per_head(beta, beta.shape[-1], k[..., :1], "beta")
     state = np.zeros((batch, heads, size, v.shape[-1]))
     if past_state is not None:
         state = state + _of_shape(past_state, state.shape)
-    outputs = np.zeros((batch, q_num_heads, time, v.shape[-1]))
+    y = np.zeros((*q.shape[:3], v.shape[-1]))
     for t in range(time):
         turn()
-        now, target = k[:, :, t, :, None], v[:, :, t, None]
-        if kept is not None:
-            state = state * kept[:, :, t, :, None]
-        if rate is not None:
-            target = rate[:, :, t, None] * (target - now.swapaxes(2, 3) @ state)
-        state = state + now * target
-        seen = np.repeat(state, q_num_heads // kv_num_heads, axis=1)
-        outputs[:, :, t] = (q[:, :, t, None] @ seen)[:, :, 0]
-    factor = scale or 1 / math.sqrt(size)
-    learnt = state.astype(query.dtype if past_state is None else past_state.dtype)
-    return LinearAttention(merge_heads(factor * outputs).astype(query.dtype), learnt)
+        state = _updated(
+            state, *(None if x is None else x[:, :, t, None] for x in (k, v, gate, rate))
+        )
+        y[:, :, t] = (q[:, :, t, None] @ np.repeat(state, group, axis=1))[:, :, 0]
+    y *= scale or 1 / math.sqrt(size)
+    present = state.astype(query.dtype if past_state is None else past_state.dtype)
+    return LinearAttention(merge_heads(y).astype(query.dtype), present)
+
+
+def _updated(
+    state: Array, k_t: Any, v_t: Any, decay_t: Array | None, beta_t: Array | None
+) -> Array:
+    """The next state; all but the state are (batch, heads, 1, size or 1)."""
+    if decay_t is not None:
+        state = state * decay_t.swapaxes(2, 3)
+    if beta_t is not None:
+        v_t = beta_t * (v_t - k_t @ state)
+    return state + k_t.swapaxes(2, 3) * v_t
+
+
+def _check_heads(q: Array, k: Array, v: Array) -> int:
+    """How many query heads share a state."""
+    if q.shape[::2] != k.shape[::2] or q.shape[3] != k.shape[3] or k.shape[:3] != v.shape[:3]:
+        raise ValueError(f"Q {q.shape}, K {k.shape} and V {v.shape} do not fit each other")
+    if not k.shape[1] or q.shape[1] % k.shape[1]:
+        raise ValueError(f"{q.shape[1]} query heads cannot share {k.shape[1]} states")
+    return q.shape[1] // k.shape[1]
 
 
 def _check_rule(rule: str, decay: Array | None, beta: Array | None) -> None:
@@ -100,8 +116,8 @@ def _check_rule(rule: str, decay: Array | None, beta: Array | None) -> None:
             raise ValueError(f"{name} is for rules with {needed!r} in their names, not {rule!r}")
 
 
-def _a_head(x: Array, heads: int, k: Array, name: str) -> Array:
-    """(batch, time, heads * 1 or size) as (batch, heads, time, 1 or size)."""
+def _per_head(x: Array, heads: int, k: Array, name: str) -> Array:
+    """(batch, time, heads * (1 or size)) as (batch, heads, time, 1 or size), in float64."""
     split = split_heads(x.astype(np.float64), heads)
     if any(n not in (1, full) for n, full in zip(split.shape, k.shape, strict=True)):
         raise ValueError(f"{name} has shape {x.shape}, which does not fit keys {k.shape}")
@@ -131,11 +147,14 @@ def causal_conv_with_state(
     *,
     activation: str = "none",
 ) -> CausalConvWithState:
-    """Each channel convolved with its own filter, which sees the present and the past only.
+    """A causal depthwise convolution over time, and the last inputs as the present state.
 
-    The input is (batch, channels, time), ``weight`` (channels, 1, taps), ``bias`` (channels). The
-    state (batch, channels, taps - 1) holds the inputs before the first one, by default zeros.
+    The input is (batch, channels, time), ``weight`` (channels, 1, taps), ``bias`` (channels,). The
+    past state (batch, channels, taps - 1) holds the inputs before the first one, by default zeros.
     ``activation`` is "none", "silu" or its other name "swish".
+
+    Raises ValueError for another activation and for shapes that do not fit, TypeError for different
+    dtypes.
 
     >>> x, w = np.array([[[1.0, 2.0, 3.0]]]), np.array([[[10.0, 1.0]]])
     >>> causal_conv_with_state(x, w)
@@ -170,9 +189,12 @@ def flex_attention(
 ) -> Array:
     """``prob_mod(softmax(score_mod(scale * Q K'))) V`` for each head.
 
-    Q, K and V are (batch, heads, length, size); each key head serves a run of adjacent query heads.
-    The modifiers get and give one tensor (batch, heads, queries, keys), in ``softmax_precision``,
-    by default float32, or float64 for double inputs. Raises ValueError for shapes that do not fit.
+    Q, K and V are (batch, heads, length, head size); each key head serves a run of adjacent query
+    heads. The modifiers map one tensor (batch, heads, queries, keys) to another, in
+    ``softmax_precision``, by default float32, or float64 for float64 inputs.
+
+    Raises ValueError for shapes that do not fit and for a modifier that changes the shape or dtype,
+    TypeError for inputs of different dtypes.
 
     >>> x = np.ones((1, 1, 2, 4))
     >>> flex_attention(x, x, np.arange(8.0).reshape(1, 1, 2, 4), prob_mod=lambda p: (2 * p,))
@@ -198,5 +220,5 @@ def _modified(x: Array, modifier: Body | None) -> Array:
         return x
     (y,) = modifier(x)
     if y.shape != x.shape or y.dtype != x.dtype:
-        raise ValueError(f"a modifier made {y.dtype} {y.shape} of {x.dtype} {x.shape}")
+        raise ValueError(f"a modifier made {y.dtype} {y.shape} out of {x.dtype} {x.shape}")
     return np.asarray(y)

@@ -1,6 +1,6 @@
 """Tensors resized: each element of the result is a weighted mean of some of the input's.
 
-The weights of several axes are products, so one axis is resized after the other.
+The kernels are separable, so one axis is resized after the other.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class _Axis:
 
     size: int
     length: float
-    """The new size before it is made whole."""
+    """The new size before it is rounded to an integer."""
     count: int
     """The new size."""
     start: float = 0.0
     end: float = 1.0
-    """The part of the axis that tf_crop_and_resize shows."""
+    """The fractions of the axis between which tf_crop_and_resize crops."""
 
 
 def _half_pixel(x: Array, axis: _Axis) -> Array:
@@ -98,15 +98,17 @@ def resize(
     mode: str = "nearest",
     nearest_mode: str = "round_prefer_floor",
 ) -> Array:
-    """``X`` with ``axes`` (or all) brought to ``sizes`` (int64), or to ``scales`` times their size.
+    """``X`` with ``axes`` (default: all) resized to ``sizes`` (int64) or by the factors ``scales``.
 
-    ``coordinate_transformation_mode`` says which point of the input an element of the result
-    stands for. Its value is that of the ``"nearest"`` element, or mixed from two an axis
-    (``"linear"``) or four (``"cubic"``), the edge going on outside unless ``exclude_outside``;
-    ``antialias`` spreads the weights when shrinking. ``"tf_crop_and_resize"`` shows the part
-    ``roi`` (the starts, then the ends, as shares of the axes), ``extrapolation_value`` outside.
-    Integers are rounded to even and saturated. Raises ValueError unless there is one of scales and
-    sizes, for unknown modes, and for numbers that are not positive.
+    ``coordinate_transformation_mode`` maps each output coordinate to a point of the input. The
+    value there is that of the ``"nearest"`` element, or interpolated from two (``"linear"``) or
+    four (``"cubic"``) elements per axis; outside, the edge is repeated unless ``exclude_outside``.
+    ``antialias`` widens the kernel when downsampling. ``"tf_crop_and_resize"`` crops to ``roi``
+    (all starts, then all ends, as fractions of the axes), ``extrapolation_value`` outside of X.
+    Integers are rounded to even and saturated.
+
+    Raises ValueError unless exactly one of ``scales`` and ``sizes`` is given, with one positive
+    number per axis, and for unknown modes.
 
     >>> resize(np.array([1.0, 2.0]), None, np.float32([2]), mode="linear")
     array([1.  , 1.25, 1.75, 2.  ])
@@ -116,18 +118,11 @@ def resize(
     Spec: Resize-19.
     """
     place = _choice("coordinate_transformation_mode", coordinate_transformation_mode, _COORDINATES)
-    round_ = _choice("nearest_mode", nearest_mode, _NEAREST)
-    kernels: dict[str, _Weigher] = {
-        "nearest": lambda points, stretch: Taps(round_(points)[:, None], np.ones((len(points), 1))),
-        "linear": lambda points, stretch: taps(points, linear_kernel, 1, stretch),
-        "cubic": lambda points, stretch: taps(points, cubic_kernel(cubic_coeff_a), 2, stretch),
-    }
-    weigh = _choice("mode", mode, kernels)
+    weigh = _choice("mode", mode, _weighers(nearest_mode, cubic_coeff_a))
     along = range(x.ndim) if axes is None else axes_in(axes, x.ndim)
     plans = _plans([x.shape[i] for i in along], scales, sizes, keep_aspect_ratio_policy)
     crops = place is _tf_crop_and_resize
-    if crops:
-        plans = _cropped(plans, roi)
+    plans = _cropped(plans, roi) if crops else plans
     y = x if mode == "nearest" or x.dtype.kind in "fcV" else x.astype(np.float64)
     for i, axis in zip(along, plans, strict=True):
         reserve((axis.count,), np.float64)
@@ -137,13 +132,13 @@ def resize(
         stretch = max(1.0, axis.size / axis.length) if antialias and axis.count else 1.0
         y = _mixed(y, i, weigh(points, stretch), bool(exclude_outside))
         if crops:
-            beyond = (points < 0) | (points > axis.size - 1)
-            beyond = beyond.reshape(-1, *[1] * (x.ndim - i - 1))
-            y = np.where(beyond, np.array(extrapolation_value).astype(y.dtype), y)
-    return y if y.dtype == x.dtype else _whole(y, x.dtype)
+            outside = (points < 0) | (points > axis.size - 1)
+            y = _filled(y, i, outside, extrapolation_value)
+    return y if y.dtype == x.dtype else _rounded(y, x.dtype)
 
 
 _Weigher: TypeAlias = Callable[[Array, float], Taps]
+"""From points, and how far an antialiasing kernel is stretched, to the elements they weigh."""
 _T = TypeVar("_T")
 
 
@@ -153,8 +148,18 @@ def _choice(attribute: str, word: str, choices: dict[str, _T]) -> _T:
     return choices[word]
 
 
+def _weighers(nearest_mode: str, cubic_coeff_a: float) -> dict[str, _Weigher]:
+    """The kernels by ``mode``."""
+    round_ = _choice("nearest_mode", nearest_mode, _NEAREST)
+    return {
+        "nearest": lambda points, _: Taps(round_(points)[:, None], np.ones((len(points), 1))),
+        "linear": lambda points, stretch: taps(points, linear_kernel, 1, stretch),
+        "cubic": lambda points, stretch: taps(points, cubic_kernel(cubic_coeff_a), 2, stretch),
+    }
+
+
 def _plans(dims: list[int], scales: Array | None, sizes: Array | None, policy: str) -> list[_Axis]:
-    # At opset 11 an input that is not meant is an empty tensor.
+    # At opset 11 an empty tensor stands for an input that is left out.
     by_scale, by_size = (v is not None and v.size > 0 for v in (scales, sizes))
     if by_scale == by_size and dims:
         raise ValueError("one of scales and sizes must be given, and not both")
@@ -179,7 +184,7 @@ def _plans(dims: list[int], scales: Array | None, sizes: Array | None, policy: s
 
 def _cropped(plans: list[_Axis], roi: Array | None) -> list[_Axis]:
     if roi is None or roi.shape != (2 * len(plans),):
-        raise ValueError("tf_crop_and_resize needs in roi a start and an end for each axis")
+        raise ValueError("tf_crop_and_resize needs a roi with a start and an end for each axis")
     starts, ends = np.split(roi.astype(np.float64), 2)
     return [
         replace(axis, start=float(start), end=float(end))
@@ -200,7 +205,14 @@ def _mixed(x: Array, axis: int, mix: Taps, exclude_outside: bool) -> Array:
     return np.asarray((x.take(places, axis) * weights).sum(axis=axis + 1))
 
 
-def _whole(x: Array, dtype: np.dtype[Any]) -> Array:
+def _filled(x: Array, axis: int, outside: Array, value: float) -> Array:
+    """``x`` with a value in all places along the axis that are outside."""
+    outside = outside.reshape(-1, *[1] * (x.ndim - axis - 1))
+    return np.where(outside, np.array(value).astype(x.dtype), x)
+
+
+def _rounded(x: Array, dtype: np.dtype[Any]) -> Array:
+    """Integers, rounded to even and saturated; bools, False where they round to 0."""
     if dtype == bool:
         return np.rint(x) != 0
     return np.clip(np.rint(x), np.iinfo(dtype).min, np.iinfo(dtype).max).astype(dtype)
@@ -208,9 +220,10 @@ def _whole(x: Array, dtype: np.dtype[Any]) -> Array:
 
 @op("Resize", since=10, rounds=True)
 def resize_10(x: Array, scales: Array, /, *, mode: str = "nearest") -> Array:
-    """``X`` resized by ``scales``, with the first elements of both aligned.
+    """``X`` resized by ``scales``, the first elements of input and output being aligned.
 
-    The nearest element is the one before when an axis grows, the one behind when it shrinks.
+    The nearest element is rounded down along an axis that grows, and up along one that shrinks.
+    Raises ValueError for an unknown mode and for scales that are not positive, one per axis.
 
     >>> resize_10(np.array([1, 2, 3, 4]), np.float32([0.6]))
     array([1, 3])
@@ -229,7 +242,9 @@ def resize_10(x: Array, scales: Array, /, *, mode: str = "nearest") -> Array:
 
 @op("Upsample", since=9, until=10, rounds=True)
 def upsample(x: Array, scales: Array, /, *, mode: str = "nearest") -> Array:
-    """``X`` enlarged: Resize as it was at opset 10, with scales of at least 1.
+    """``X`` upsampled: Resize as of opset 10, with scales of at least 1.
+
+    Raises ValueError for an unknown mode and for other scales.
 
     >>> upsample(np.array([1, 2]), np.float32([1.5]))
     array([1, 1, 2])
@@ -243,7 +258,9 @@ def upsample(x: Array, scales: Array, /, *, mode: str = "nearest") -> Array:
 
 @op("Upsample", since=7, rounds=True)
 def upsample_7(x: Array, /, *, mode: str = "nearest", scales: tuple[float, ...]) -> Array:
-    """``X`` enlarged, when the scales were an attribute.
+    """``X`` upsampled; the scales are an attribute.
+
+    Raises ValueError for an unknown mode and for scales below 1.
 
     >>> upsample_7(np.array([1, 2]), scales=(2.0,))
     array([1, 1, 2, 2])
@@ -257,7 +274,9 @@ def upsample_7(x: Array, /, *, mode: str = "nearest", scales: tuple[float, ...])
 def upsample_1(
     x: Array, /, *, height_scale: float, mode: str = "nearest", width_scale: float
 ) -> Array:
-    """The height and width of images enlarged; ``mode`` is "nearest" or "bilinear".
+    """Images (batch, channels, height, width) upsampled; ``mode`` is "nearest" or "bilinear".
+
+    Raises ValueError for an unknown mode and for scales below 1.
 
     >>> upsample_1(np.array([[[[1, 2]]]]), height_scale=1.0, width_scale=2.0)
     array([[[[1, 1, 2, 2]]]])

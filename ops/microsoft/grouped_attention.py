@@ -1,4 +1,4 @@
-"""Attention with fewer key heads than query heads, and the cache that decoders keep."""
+"""Grouped-query attention: fewer key heads than query heads, and the cache of a decoder."""
 
 from __future__ import annotations
 
@@ -63,14 +63,17 @@ def group_query_attention(
     softcap: float | None = None,
     v_quant_type: str = "NONE",
 ) -> GroupQueryAttention:
-    """Causal attention over cached and new tokens, the grown cache, and the scores if asked for.
+    """Causal attention with shared key heads over cached and new tokens, the cache, and the scores.
 
-    ``query`` is (batch, length, heads * size), or holds Q, K and V in a row. Text b has
-    ``seqlens_k[b] + 1`` tokens in all; new ones behind that are padding, and what they give is
-    unspecified. Each key head serves adjacent query heads. Positions turn queries and keys if
-    ``do_rotary``; ``local_window_size`` lets a token see that many, itself included; ``head_sink``
-    and ``smooth_softmax`` add to the softmax' denominator. Raises ValueError for quantized or
-    windowed caches and padded chunks, which are not supported.
+    ``query`` is (batch, length, heads * head size), or holds Q, K and V packed along the last axis.
+    Sequence b has ``seqlens_k[b] + 1`` tokens in all; new tokens behind that are padding, and their
+    output is unspecified. Each key head serves a run of adjacent query heads. ``do_rotary``
+    rotates queries and keys by their positions; ``local_window_size`` limits attention to that many
+    tokens, the query's own included; ``head_sink`` and ``smooth_softmax`` add a term to the
+    denominator of the softmax. ``output_qk`` is masked, or the probabilities if ``qk_output`` is 2.
+
+    Raises ValueError for quantized or windowed caches and padded chunks, which are not supported,
+    and for shapes that do not fit; IndexError for a position outside the rotary caches.
 
     >>> x = np.array([[[0.0], [0.0]]])
     >>> v, none = np.array([[[1.0], [3.0]]]), None
@@ -81,45 +84,36 @@ def group_query_attention(
 
     Spec: com.microsoft.GroupQueryAttention-1; Ainslie et al. 2023.
     """
-    if (k_quant_type, v_quant_type) != ("NONE", "NONE") or sliding_window_cache:
-        raise ValueError("quantized and windowed caches are not supported")
-    if query_seqlens is not None:
-        raise ValueError("padded chunks (query_seqlens) are not supported")
+    _check_supported(k_quant_type, v_quant_type, sliding_window_cache, query_seqlens)
     q, k, v = _heads(query, key, value, num_heads, kv_num_heads)
     if q_norm_weight is not None and k_norm_weight is not None:
-        q = _normalised(q, q_norm_weight, q_norm_epsilon or qk_norm_epsilon)
-        k = _normalised(k, k_norm_weight, k_norm_epsilon or qk_norm_epsilon)
-    new, total = q.shape[2], seqlens_k.reshape(-1).astype(np.int64) + 1
-    if len(total) != len(q):
-        raise ValueError(f"{len(total)} lengths (seqlens_k) for {len(q)} texts")
-    # In the first step the texts may be padded; later on the new tokens are the last ones.
-    first = new == int(total_sequence_length.reshape(()))
-    past = np.zeros_like(total) if first else total - new
-    positions = past[:, None] + np.arange(new)
+        q = _normalized(q, q_norm_weight, q_norm_epsilon or qk_norm_epsilon)
+        k = _normalized(k, k_norm_weight, k_norm_epsilon or qk_norm_epsilon)
+    longest = int(total_sequence_length.reshape(()))
+    past, total = _lengths(seqlens_k, q, longest)
+    positions = past[:, None] + np.arange(q.shape[2])
     if do_rotary and cos_cache is not None and sin_cache is not None:
-        # With one position a text, it is where the text goes on.
-        turned = (
-            positions
-            if position_ids is None or position_ids.size < positions.size
-            else position_ids
-        )
-        q, k = (_turned(x, cos_cache, sin_cache, turned, bool(rotary_interleaved)) for x in (q, k))
-    length = max(
-        int(total_sequence_length.reshape(())), 0 if past_key is None else past_key.shape[2]
-    )
-    keys, values = _cached(past_key, k, past, length), _cached(past_value, v, past, length)
+        at = _rotary_positions(position_ids, positions)
+        q, k = (_rotated(x, cos_cache, sin_cache, at, bool(rotary_interleaved)) for x in (q, k))
+    capacity = max(longest, 0 if past_key is None else past_key.shape[2])
+    keys, values = _cached(past_key, k, past, capacity), _cached(past_value, v, past, capacity)
     groups = check_heads(q, keys, values)
-    hidden = _hidden(positions, total, length, bool(causal), local_window_size)
-    scores = _scores(q, keys, scale, softcap)
+    hidden = _hidden(positions, total, capacity, bool(causal), local_window_size)
+    scores = _scores(q, keys, groups, scale, softcap)
     if attention_bias is not None:
-        seen = scores[..., : int(total_sequence_length.reshape(()))]
+        seen = scores[..., :longest]
         seen += checked_bias(attention_bias, seen.shape)
     scores = np.where(hidden, scores.dtype.type(-np.inf), scores)
-    sink = head_sink if head_sink is not None else np.zeros(1) if smooth_softmax == 1 else None
-    weights = _softmax(scores, sink)
-    output = weights @ np.repeat(values, groups, axis=1)
-    shown = weights if qk_output == 2 else scores
-    return GroupQueryAttention(merge_heads(output), keys, values, shown)
+    probabilities = _softmax(scores, _sink(head_sink, smooth_softmax))
+    output = merge_heads(probabilities @ np.repeat(values, groups, axis=1))
+    return GroupQueryAttention(output, keys, values, probabilities if qk_output == 2 else scores)
+
+
+def _check_supported(k_quant: str, v_quant: str, windowed: int, chunks: Array | None) -> None:
+    if (k_quant, v_quant) != ("NONE", "NONE") or windowed:
+        raise ValueError("quantized and windowed caches are not supported")
+    if chunks is not None:
+        raise ValueError("padded chunks (query_seqlens) are not supported")
 
 
 def _heads(
@@ -133,17 +127,32 @@ def _heads(
     return split_heads(query, num_heads), k, v
 
 
-def _normalised(x: Array, weight: Array, epsilon: float) -> Array:
+def _lengths(seqlens_k: Array, q: Array, longest: int) -> tuple[Array, Array]:
+    """The number of cached tokens, and of all tokens, of each sequence."""
+    total = seqlens_k.reshape(-1).astype(np.int64) + 1
+    if len(total) != len(q):
+        raise ValueError(f"{len(total)} lengths (seqlens_k) for a batch of {len(q)}")
+    # In the first step sequences may be padded; later the new tokens are the last ones.
+    first = q.shape[2] == longest
+    return np.zeros_like(total) if first else total - q.shape[2], total
+
+
+def _rotary_positions(given: Array | None, positions: Array) -> Array:
+    # With one position for each sequence, it is where the sequence goes on.
+    return positions if given is None or given.size < positions.size else given
+
+
+def _normalized(x: Array, weight: Array, epsilon: float) -> Array:
     return simplified_layer_normalization(x, weight, epsilon=epsilon).y
 
 
-def _turned(x: Array, cos: Array, sin: Array, positions: Array, interleaved: bool) -> Array:
+def _rotated(x: Array, cos: Array, sin: Array, positions: Array, interleaved: bool) -> Array:
     cos, sin = (rows_at(cache, positions)[:, None] for cache in (cos, sin))
     return rotate_pairs(x, cos, sin, 2 * cos.shape[-1], interleaved)
 
 
 def _cached(past: Array | None, new: Array, start: Array, length: int) -> Array:
-    """The cache of ``length`` with each text's new tokens behind its old ones."""
+    """The cache of ``length`` places with each sequence's new tokens behind its old ones."""
     batch, heads, count, size = new.shape
     reserve((batch, heads, length, size), new.dtype)
     cache = np.zeros((batch, heads, length, size), new.dtype)
@@ -157,21 +166,28 @@ def _cached(past: Array | None, new: Array, start: Array, length: int) -> Array:
 
 
 def _hidden(positions: Array, total: Array, length: int, causal: bool, window: int) -> Array:
-    """Which keys (last axis) a query must not see, for each text: (batch, 1, queries, keys)."""
+    """Which keys (last axis) a query must not attend to: (batch, 1, queries, keys)."""
     column, row = np.arange(length), positions[:, None, :, None]
     hidden = column >= total[:, None, None, None]
     if causal:
         hidden = hidden | (column > row)
     if window > 0:
         hidden = hidden | (column <= row - window)
-    # A padding query would see nothing; it sees itself, so that nothing is divided by zero.
+    # A padding query attends to itself, so that its softmax does not divide by zero.
     return np.asarray(hidden & (column != np.minimum(row, total[:, None, None, None] - 1)))
 
 
-def _scores(q: Array, keys: Array, scale: float | None, softcap: float | None) -> Array:
-    shared = np.repeat(keys, q.shape[1] // keys.shape[1], axis=1)
+def _scores(
+    q: Array, keys: Array, groups: int, scale: float | None, softcap: float | None
+) -> Array:
+    shared = np.repeat(keys, groups, axis=1)
     scores = q @ shared.swapaxes(-1, -2) * (scale or 1 / math.sqrt(q.shape[-1]))
     return softcap * np.tanh(scores / softcap) if softcap else scores
+
+
+def _sink(head_sink: Array | None, smooth_softmax: int) -> Array | None:
+    """The logits that are added to the softmax' denominator only, one for each head or for all."""
+    return head_sink if head_sink is not None or smooth_softmax != 1 else np.zeros(1)
 
 
 def _softmax(scores: Array, sink: Array | None) -> Array:

@@ -203,7 +203,7 @@ def test_biases_keys_and_sizes_that_do_not_fit_are_refused() -> None:
             attention(x, w, num_heads=1, qkv_hidden_sizes=sizes)
     with pytest.raises(ValueError, match="cannot attend to keys"):
         multi_head_attention(x, x.repeat(2, 0), x.repeat(2, 0), num_heads=1)
-    with pytest.raises(ValueError, match="are no pairs"):
+    with pytest.raises(ValueError, match="do not pair up"):
         multi_head_attention(x, x, x[:, :1], none, num_heads=1)
 
 

@@ -251,7 +251,7 @@ def test_what_is_not_supported_is_refused() -> None:
         with pytest.raises(ValueError, match="an attention bias of shape"):
             grouped(*inputs, none, none, none, np.ones(shape, np.float32), **heads)
     inputs[5] = np.array([0, 0], np.int32)
-    with pytest.raises(ValueError, match=r"2 lengths \(seqlens_k\) for 1 texts"):
+    with pytest.raises(ValueError, match=r"2 lengths \(seqlens_k\) for a batch of 1"):
         grouped(*inputs, **heads)
     inputs[5] = np.array([3], np.int32)
     inputs[6] = i32(2)
