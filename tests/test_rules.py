@@ -10,7 +10,7 @@ import pytest
 from embedx.model.graph import Graph
 from embedx.model.onnx_file import read_model
 from embedx.rewrite.normal import normal_form
-from embedx.rewrite.rule import Rule, rule
+from embedx.rewrite.rule import Rule
 from embedx.run.fold import fold_constants
 from embedx.run.prepare import RULES, prepare
 from tests.differential import difference, feeds_for, graphs, parsed
@@ -48,17 +48,3 @@ def test_twenty_thousand_graphs_keep_their_meaning() -> None:
     for name, model, feeds in itertools.islice(graphs(2026), 20_000):
         what = difference(model, feeds)
         assert not what, f"{name}: {what}\n{model}"
-
-
-def test_a_rule_says_what_it_needs_and_shows_it() -> None:
-    def unexplained(graph: Graph) -> Graph:
-        return graph
-
-    def unshown(graph: Graph) -> Graph:
-        """Nothing becomes nothing."""
-        return graph
-
-    with pytest.raises(TypeError, match="unexplained needs a docstring"):
-        rule("g () => (float y) { y = Constant<value_float = 1>() }")(unexplained)
-    with pytest.raises(TypeError, match="unshown needs"):
-        rule()(unshown)

@@ -11,8 +11,6 @@ import pytest
 from embedx.errors import ModelError
 from embedx.model.graph import Graph
 from embedx.model.onnx_file import read_model
-from embedx.rewrite.cut import truncate, with_free_lengths
-from embedx.rewrite.layers import find_layers
 from embedx.rewrite.normal import (
     drop_dead,
     inline_functions,
@@ -23,7 +21,6 @@ from embedx.rewrite.normal import (
 )
 from embedx.run.engine import Engine
 from tests.models import model
-from tests.tiny import bert
 
 ONES = np.ones(3, np.float32)
 
@@ -112,40 +109,6 @@ def test_functions_that_unfold_without_end_are_stopped(monkeypatch: pytest.Monke
             functions=bodies,
             imports=', "local" : 1',
         )
-
-
-@pytest.mark.parametrize("layer", [0, 1])
-def test_truncation_gives_what_the_whole_graph_had_there(layer: int) -> None:
-    graph = sort_nodes(read_model(bert(head=True)))
-    edge = find_layers(graph)[layer]
-    seen: dict[str, Any] = {}
-    whole = Engine(graph)
-    feeds = whole.generate_random_inputs(2, 6)
-    whole.run(feeds, observe=lambda node, i, o: seen.update(zip(node.outputs, o, strict=True)))
-    cut = Engine(truncate(graph, edge))
-    np.testing.assert_array_equal(cut.run(feeds)[0], seen[edge])
-    assert len(cut.plan.steps) < len(whole.plan.steps)
-
-
-def test_truncation_at_nothing_is_refused() -> None:
-    with pytest.raises(ModelError, match="no edge 'nowhere'"):
-        truncate(read_model(bert()), "nowhere")
-
-
-def test_freed_lengths_accept_any() -> None:
-    graph = loaded("g (float[batch,4] x) => (float[batch,4] z) { z = Neg(x) }")
-    freed = Engine(with_free_lengths(graph, 4))
-    assert freed.run([np.zeros((1, 7), np.float32)])[0].shape == (1, 7)
-
-
-def test_graphs_print_one_node_a_line() -> None:
-    text = str(loaded("g (float[N] x) => (float[N] z) { y = Neg(x)  z = Softmax<axis = 0>(y) }"))
-    assert text.splitlines() == [
-        "graph g(x: float32[N])",
-        "  y = Neg(x)",
-        "  z = Softmax<axis=0>(y)",
-        "  return z",
-    ]
 
 
 def test_an_input_that_nothing_reads_keeps_its_default() -> None:

@@ -15,14 +15,11 @@ from embedx.ops import dtype_of
 from embedx.rewrite.normal import normal_form
 from embedx.rewrite.retype import carry_halves_wide, to_float64
 from embedx.run.engine import Engine
+from tests.models import graph as parsed
 from tests.models import model
 from tests.tiny import bert
 
 BFLOAT16 = dtype_of(16)
-
-
-def loaded(text: str, **options: Any) -> Graph:
-    return normal_form(read_model(model(text, **options)))
 
 
 def kinds(graph: Graph) -> list[str]:
@@ -35,7 +32,7 @@ def test_graphs_without_halves_are_not_touched() -> None:
 
 
 def test_between_operators_that_round_nothing_is_cast() -> None:
-    graph = loaded(
+    graph = parsed(
         "g (float16[N] x) => (float16[N] y) { a = Tanh(x) b = Neg(a) c = Add(b, a) y = Mul(c, c) }"
     )
     assert kinds(carry_halves_wide(graph)) == ["Cast", "Tanh", "Neg", "Add", "Mul", "Cast"]
@@ -49,7 +46,7 @@ def test_between_operators_that_round_nothing_is_cast() -> None:
     ],
 )
 def test_a_cast_to_half_precision_rounds(kind: int, x: list[float], expected: list[float]) -> None:
-    graph = loaded(
+    graph = parsed(
         f"g (float[N] x) => (float[N] y) {{ h = Cast<to = {kind}>(x) y = Cast<to = 1>(h) }}"
     )
     for optimize in (True, False):
@@ -67,7 +64,7 @@ def test_a_cast_to_half_precision_rounds(kind: int, x: list[float], expected: li
     ],
 )
 def test_decisions_see_what_half_precision_holds(body: str, kind: str) -> None:
-    graph = loaded(f"g (float16[N] x) => ({kind}[N] y) {{ {body} }}", opset=20)
+    graph = parsed(f"g (float16[N] x) => ({kind}[N] y) {{ {body} }}", opset=20)
     x = np.array([300, 1.0005, 1.0009, 2], np.float16)
     with np.errstate(all="ignore"):
         fast, plain = (Engine(graph, optimize=o).run([x])[0] for o in (True, False))
@@ -75,7 +72,7 @@ def test_decisions_see_what_half_precision_holds(body: str, kind: str) -> None:
 
 
 def test_sequences_and_outputs_of_no_declared_type_keep_theirs() -> None:
-    graph = loaded(
+    graph = parsed(
         """g (float16[N] x) => (seq(float16[N]) s, y) {
         a = Mul(x, x)  s = SequenceConstruct(a, x)  i = Constant<value_int = 0>()
         b = SequenceAt(s, i)  y = Add(b, b) }"""
@@ -132,7 +129,7 @@ def test_one_half_constant_does_not_loosen_the_others() -> None:
 
 
 def test_float64_widens_casts_constants_and_inner_graphs() -> None:
-    graph = loaded(
+    graph = parsed(
         """g (float[N] x, bool c) => (float[N] y) <float w = {0.1}> {
         h = Cast<to = 10>(x)  b = Cast<to = 1>(h)
         y = If(c) <then_branch = t () => (float[N] u) { u = Mul(b, w) },

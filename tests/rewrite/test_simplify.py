@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
 from embedx.model.graph import Graph
-from embedx.model.onnx_file import read_model
-from embedx.rewrite.normal import normal_form
 from embedx.rewrite.simplify import drop_identities, merge_equals
 from embedx.run.engine import Engine
-from tests.models import model
-
-
-def loaded(text: str, **options: Any) -> Graph:
-    return normal_form(read_model(model(text, **options)))
+from tests.models import graph as parsed
 
 
 def kinds(graph: Graph) -> list[str]:
@@ -38,12 +30,12 @@ def kinds(graph: Graph) -> list[str]:
 )
 def test_what_hands_on_its_input_is_left_out(body: str, kept: list[str]) -> None:
     text = f"g (float[N] x, float r, bool t) => (y) {{ {body} }}"
-    assert kinds(drop_identities(loaded(text))) == kept
+    assert kinds(drop_identities(parsed(text))) == kept
 
 
 def test_a_cast_of_an_unknown_type_stays() -> None:
     # NumPy says that None == np.dtype("float64").
-    graph = loaded("g (x) => (double[N] y) { c = Cast<to = 11>(x) y = Neg(c) }")
+    graph = parsed("g (x) => (double[N] y) { c = Cast<to = 11>(x) y = Neg(c) }")
     assert kinds(drop_identities(graph)) == ["Cast", "Neg"]
 
 
@@ -52,7 +44,7 @@ def test_readers_inside_of_subgraphs_follow() -> None:
     i = Identity(x)
     z = If(c) <then_branch = t () => (float[N] a) { a = Neg(i) },
                else_branch = e () => (float[N] b) { b = Abs(i) }> }"""
-    graph = drop_identities(loaded(text))
+    graph = drop_identities(parsed(text))
     assert kinds(graph) == ["If"]
     x = np.array([-1.0], np.float32)
     assert Engine(graph).run([np.array(True), x])[0] == 1
@@ -72,7 +64,7 @@ def test_readers_inside_of_subgraphs_follow() -> None:
 )
 def test_nodes_that_do_the_same_are_one(body: str, count: int) -> None:
     text = f"g (float[N] x, float r, bool t, int64[1] k) => (float[N] y) {{ {body} }}"
-    assert len(merge_equals(loaded(text)).nodes) == count
+    assert len(merge_equals(parsed(text)).nodes) == count
 
 
 def test_nodes_of_different_opsets_are_two() -> None:
@@ -82,7 +74,7 @@ def test_nodes_of_different_opsets_are_two() -> None:
     """
     text = """g (float[2,2,2] x) => (float[2,2,2] z) {
     a = Softmax<axis = 1>(x)  b = local.old(x)  z = Sub(a, b) }"""
-    graph = loaded(text, functions=functions, imports=', "local" : 1')
+    graph = parsed(text, functions=functions, imports=', "local" : 1')
     assert len(merge_equals(graph).nodes) == 3
     (z,) = Engine(graph).run([np.zeros((2, 2, 2), np.float32)])
     np.testing.assert_allclose(z, 0.25)  # a half of two numbers, less a quarter of four
@@ -90,4 +82,4 @@ def test_nodes_of_different_opsets_are_two() -> None:
 
 def test_outputs_of_the_graph_keep_their_names() -> None:
     text = "g (float[N] x) => (float[N] y, float[N] z) { y = Neg(x) z = Neg(x) }"
-    assert len(merge_equals(loaded(text)).nodes) == 2
+    assert len(merge_equals(parsed(text)).nodes) == 2

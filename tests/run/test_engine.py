@@ -295,17 +295,6 @@ def test_random_inputs_are_what_a_tokenizer_could_make() -> None:
     assert types.max() == 0
 
 
-def test_benchmark_times_runs() -> None:
-    results = Engine(bert()).benchmark(
-        num_iterations=3, num_warmup_iterations=1, include_outputs=True
-    )
-    assert len(results) == results.num_batches == 3
-    assert results.outputs is not None
-    assert results.batch_size == 1
-    assert results.items_per_second == pytest.approx(1 / results.batch_times_mean)
-    assert "3 runs of 1" in str(results)
-
-
 @pytest.mark.parametrize("options", [{"precision": "half"}, {"batch_size": 0}, {"num_cores": -1}])
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):

@@ -9,22 +9,14 @@ import numpy as np
 import pytest
 
 from embedx.errors import BudgetError, NodeError
-from embedx.model.onnx_file import read_model
 from embedx.ops import Budget, spending
-from embedx.rewrite.normal import normal_form
-from embedx.run.execute import Plan, Step, execute
-from embedx.run.plan import make_plan
-from embedx.run.prepare import prepare
-from tests.models import model
-from tests.tiny import bert
+from embedx.run.execute import Step, execute
+from tests.run.plans import plan_of
 
 ONES = np.ones(3, np.float32)
+
+
 Compute = Callable[[], Sequence[Any]]
-
-
-def plan_of(text: str, *, kernels: bool = False, **options: Any) -> Plan:
-    graph = normal_form(read_model(model(text, **options)))
-    return make_plan(prepare(graph, optimize=kernels), kernels=kernels)
 
 
 LOOP = """g (int64 n, float[N] x) => (float[N] y) {
@@ -69,25 +61,15 @@ def test_inputs_that_a_kernel_declines_take_the_way_that_is_written() -> None:
         execute(plan, [np.ones((2, 2), np.float32)])
 
 
-def test_outputs_behind_the_last_one_that_is_read_need_not_be_made() -> None:
-    text = "g (float[1,2] x, float[2] s) => (float[K] o) { o, a, b, c, d = Op(x, s, s, s, s) }"
-    text = text.replace("Op", "BatchNormalization")
-    x, s = np.ones((1, 2), np.float32), np.ones(2, np.float32)
-    assert execute(plan_of(text, opset=7), [x, s])[0].shape == (1, 2)
-    with pytest.raises(NodeError, match="1 outputs are made of 4"):
-        execute(plan_of(text.replace("(float[K] o)", "(float[K] c)"), opset=7), [x, s])
-
-
-def test_plans_drop_each_value_once() -> None:
-    plan = make_plan(normal_form(read_model(bert())))
-    dead = [slot for step in plan.steps for slot in step.dead]
-    assert len(dead) == len(set(dead))
-    assert not set(dead) & {*plan.output_slots, 0}
-
-
 SUMS = "\n".join(f"t{i + 1} = Add(t{i}, x)" for i in range(8))
+
+
 ALL = ", ".join(f"t{i}" for i in range(9))
+
+
 KEPT = f"g (float[N] x) => (float[N] y) {{ t0 = Neg(x) {SUMS} y = Sum({ALL}) }}"
+
+
 FREED = f"g (float[N] x) => (float[N] y) {{ t0 = Neg(x) {SUMS} y = Neg(t8) }}"
 
 

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
 from embedx.errors import NodeError
-from embedx.model.graph import Graph
-from embedx.model.onnx_file import read_model
-from embedx.rewrite.normal import normal_form
 from embedx.run.engine import Engine
 from embedx.run.fold import fold_constants
-from tests.models import model
+from tests.models import graph as parsed
 
 ONES = np.ones(3, np.float32)
 
 
-def loaded(text: str, **options: Any) -> Graph:
-    return normal_form(read_model(model(text, **options)))
-
-
 def test_no_constant_node_is_left_and_the_result_is_the_same() -> None:
-    graph = loaded(
+    graph = parsed(
         """g (float[N] x) => (float[N] z) {
         a = Constant<value = float[1] {2}>()  b = Exp(a)  c = Shape(b)
         d = ConstantOfShape<value = float[1] {3}>(c)  y = Mul(x, b)  z = Add(y, d) }"""
@@ -34,7 +25,7 @@ def test_no_constant_node_is_left_and_the_result_is_the_same() -> None:
 
 
 def test_bombs_and_random_numbers_are_left_to_the_run() -> None:
-    graph = loaded(
+    graph = parsed(
         """g () => (float[A] y, float[B] r) <int64[1] n = {100000000}> {
         y = ConstantOfShape(n)  r = RandomNormal<shape = [3]>() }"""
     )
@@ -42,7 +33,7 @@ def test_bombs_and_random_numbers_are_left_to_the_run() -> None:
 
 
 def test_what_fails_is_left_to_the_run_which_names_it() -> None:
-    graph = loaded(
+    graph = parsed(
         "g () => (float y) <int64 a = {1}, int64 b = {0}> { c = Div(a, b) y = Cast<to = 1>(c) }"
     )
     assert len(fold_constants(graph).nodes) == 2
@@ -51,12 +42,12 @@ def test_what_fails_is_left_to_the_run_which_names_it() -> None:
 
 
 def test_defaults_that_can_be_overridden_are_no_constants() -> None:
-    graph = loaded("g (float[1] w = {1}) => (float[1] z) { z = Neg(w) }")
+    graph = parsed("g (float[1] w = {1}) => (float[1] z) { z = Neg(w) }")
     assert len(fold_constants(graph).nodes) == 1
 
 
 def test_folded_values_are_nobodys_to_change() -> None:
-    folded = fold_constants(loaded("g () => (float z) <float w = {1}> { z = Neg(w) }"))
+    folded = fold_constants(parsed("g () => (float z) <float w = {1}> { z = Neg(w) }"))
     (value,) = (v for k, v in folded.initializers.items() if k == "z")
     assert isinstance(value, np.ndarray)
     assert not value.flags.writeable

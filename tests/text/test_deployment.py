@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
-import struct
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,25 +24,10 @@ from embedx.text.deployment import (
     Pooling,
     read_deployment,
 )
-from embedx.text.locate import find_model
-from embedx.text.safetensors import read_safetensors
+from tests.text.files import folder_with, safetensors, write
 from tests.tiny import deployment
 
 MODELS = "sentence_transformers.models"
-
-
-def write(path: Path, content: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return path
-
-
-def folder_with(tmp_path: Path, **files: Any) -> Path:
-    """The model in a folder of these files: ``__`` in a name is a slash, ``.json`` is added."""
-    write(tmp_path / "model.onnx", "")
-    for name, content in files.items():
-        write(tmp_path / f"{name.replace('__', '/')}.json", content)
-    return tmp_path / "model.onnx"
 
 
 def modules(*kinds: str) -> list[dict[str, Any]]:
@@ -54,54 +37,6 @@ def modules(*kinds: str) -> list[dict[str, Any]]:
         {"idx": i, "name": str(i), "path": path, "type": f"{MODELS}.{kind}"}
         for i, (path, kind) in enumerate(listed)
     ]
-
-
-@pytest.mark.parametrize("place", ["model.onnx", "onnx/model.onnx", "deployment/model.onnx"])
-def test_models_are_found_where_people_put_them(tmp_path: Path, place: str) -> None:
-    path = write(tmp_path / place, "")
-    assert find_model(tmp_path) == find_model(path) == path
-
-
-def test_the_only_model_is_found_and_of_several_one_must_be_named(tmp_path: Path) -> None:
-    optimized = write(tmp_path / "model_optimized.onnx", "")
-    assert find_model(tmp_path) == optimized
-    other = write(tmp_path / "onnx" / "model_int8.onnx", "")
-    with pytest.raises(InputError, match=r"model_optimized\.onnx, onnx/model_int8\.onnx"):
-        find_model(tmp_path)
-    assert find_model(tmp_path, "model_int8.onnx") == other
-    assert find_model(tmp_path, "onnx/model_int8.onnx") == other
-    with pytest.raises(InputError, match="has no file"):
-        find_model(tmp_path, "model_q4.onnx")
-
-
-def test_hub_names_are_found_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    snapshot = tmp_path / "models--org--name" / "snapshots" / "abc"
-    path = write(snapshot / "onnx" / "model.onnx", "")
-    assert find_model("hf:org/name") == find_model("org/name") == path
-    write(tmp_path / "models--org--name" / "snapshots" / "def" / "model.onnx", "")
-    write(tmp_path / "models--org--name" / "refs" / "main", "abc")
-    assert find_model("org/name") == path
-    with pytest.raises(InputError, match="hf download org/other"):
-        find_model("org/other")
-
-
-def test_zoo_stubs_are_found_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SPARSEZOO_MODELS_PATH", str(tmp_path))
-    name = "obert-base-wikipedia_bookcorpus-pruned80_quantized"
-    path = write(tmp_path / "neuralmagic" / name / "deployment" / "model.onnx", "")
-    stub = "zoo:nlp/masked_language_modeling/obert-base/pytorch/huggingface"
-    assert find_model(f"{stub}/wikipedia_bookcorpus/pruned80_quant-none-vnni") == path
-    assert find_model(f"zoo:{name}") == path
-    with pytest.raises(InputError, match="shut down"):
-        find_model("zoo:bert-large")
-
-
-def test_what_is_nothing_is_said_to_be_missing(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such file or folder"):
-        find_model(tmp_path / "nothing")
-    with pytest.raises(InputError, match="no such file"):
-        find_model("missing/model.onnx")
 
 
 def test_files_are_read_beside_the_onnx_folder(tmp_path: Path) -> None:
@@ -146,38 +81,6 @@ def test_prompts_are_pooled_unless_a_file_says_otherwise(
 ) -> None:
     path = folder_with(tmp_path, **{"1_Pooling__config": config})
     assert read_deployment(path).modules == (Pooling(("mean",), include_prompt=included),)
-
-
-def safetensors(path: Path, tensors: dict[str, Any], dtype: str = "F32") -> Path:
-    """A file of these arrays; those of a kind that NumPy lacks are given as their bytes."""
-    header, body = {}, b""
-    for name, array in tensors.items():
-        data = array.tobytes()
-        offsets = [len(body), len(body) + len(data)]
-        header[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": offsets}
-        body += data
-    text = json.dumps(header).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(struct.pack("<Q", len(text)) + text + body)
-    return path
-
-
-BITS = {
-    "F64": np.array([[1.0, -0.5], [3.0, 0.0]]),
-    "F32": np.array([[1.0, -0.5], [3.0, 0.0]], np.float32),
-    "F16": np.array([[1.0, -0.5], [3.0, 0.0]], np.float16),
-    "BF16": np.array([[0x3F80, 0xBF00], [0x4040, 0]], np.uint16),
-    "F8_E4M3": np.array([[0x38, 0xB0], [0x44, 0]], np.uint8),
-    "F8_E5M2": np.array([[0x3C, 0xB8], [0x42, 0]], np.uint8),
-}
-"""1, -0.5, 3 and 0, by hand: a sign, an exponent with a bias of 127, 7 or 15, a fraction."""
-
-
-@pytest.mark.parametrize("dtype", BITS)
-def test_floats_of_any_width_are_read(tmp_path: Path, dtype: str) -> None:
-    tensors = read_safetensors(safetensors(tmp_path / "x.safetensors", {"w": BITS[dtype]}, dtype))
-    assert tensors["w"].dtype == np.float32
-    assert tensors["w"].tolist() == [[1, -0.5], [3, 0]]
 
 
 def with_dense(tmp_path: Path, config: dict[str, Any], **tensors: Any) -> Path:
@@ -362,20 +265,6 @@ def test_what_concerns_tokens_may_lie_elsewhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "message"),
-    [(b"", "safetensors"), (b"\xff" * 20, "safetensors"), (b"\x02\0\0\0\0\0\0\0{}", None)],
-)
-def test_safetensors_headers_are_checked(tmp_path: Path, data: bytes, message: str | None) -> None:
-    path = tmp_path / "x.safetensors"
-    path.write_bytes(data)
-    if message is None:
-        assert read_safetensors(path) == {}
-    else:
-        with pytest.raises(DeploymentError, match=message):
-            read_safetensors(path)
-
-
-@pytest.mark.parametrize(
     ("files", "message"),
     [
         ({"config": "[1]"}, "holds list"),
@@ -412,6 +301,8 @@ def test_fields_that_make_no_sense_are_named(
 ODD: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, 0, -1, 1.5, 1e40, float("nan"), "", "x", "\0", "../x", [], ["a"], [None], [[]], {}]
 )
+
+
 KEYS = [
     ("config.json", ("max_position_embeddings", "model_type", "tokenizer_class")),
     ("1_Pooling/config.json", ("pooling_mode", "pooling_mode_cls_token", "include_prompt", "x")),
@@ -507,6 +398,8 @@ def test_keys_that_are_not_known_are_logged_once(
 
 
 POSITIONS = {"max_position_embeddings": 514}
+
+
 LIMIT = {"model_max_length": 4}
 
 
