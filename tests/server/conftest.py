@@ -40,3 +40,8 @@ def client_of(folder: Path) -> Iterator[Callable[..., Any]]:
             return stack.enter_context(TestClient(app))
 
         yield make
+
+
+@pytest.fixture
+def client(client_of: Callable[..., Any]) -> Any:
+    return client_of()

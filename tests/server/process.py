@@ -81,10 +81,20 @@ class Server:
 
 
 @contextmanager
+def interruptible() -> Iterator[None]:
+    """Processes that are started get SIGINT, which shells ignore behind ``&``."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def serving(folder: Path, *arguments: str, port: int = 0, **env: str) -> Iterator[Server]:
     """``python -m embedx.server ARGUMENTS`` until the block ends; its log lies in ``folder``."""
     log = folder / "server.log"
-    with log.open("wb") as stderr:
+    with log.open("wb") as stderr, interruptible():
         process = subprocess.Popen(
             [sys.executable, "-m", "embedx.server", *arguments, "--port", str(port)],
             stderr=stderr,
@@ -97,7 +107,7 @@ def serving(folder: Path, *arguments: str, port: int = 0, **env: str) -> Iterato
         yield server
     finally:
         process.kill()
-        process.wait()
+        process.wait(30)
 
 
 class Connection:
