@@ -18,8 +18,8 @@ from embedx import load
 from embedx.kernels import Storage
 from embedx.model.graph import Array
 from embedx.run.engine import Engine
-from embedx.text.deployment import Dense, LayerNorm, Module, Normalize, Pooling
 from embedx.text.embedder import Embedder
+from embedx.text.modules import Dense, LayerNorm, Module, Normalize, Pooling
 from embedx.text.pooling import apply_modules
 from tests.tiny import HIDDEN, bert, deployment
 

@@ -17,7 +17,7 @@ from embedx.server.refusals import Detail, OipError
 from embedx.server.schemas import Health, Info
 from embedx.server.service import Service
 from embedx.server.views import Endpoint
-from embedx.text.deployment import Pooling
+from embedx.text.modules import Pooling
 
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "

@@ -15,7 +15,8 @@ from embedx.errors import ConfigError, InputError, NodeError
 from embedx.model.graph import Array
 from embedx.run.binding import Precision
 from embedx.text import pooling
-from embedx.text.deployment import EMPTY_PROMPTS, SENTENCE, TOKENS, Pooling
+from embedx.text.deployment import EMPTY_PROMPTS
+from embedx.text.modules import SENTENCE, TOKENS, Pooling
 from embedx.text.text_model import TextModel
 from embedx.text.tokens import Tokens
 

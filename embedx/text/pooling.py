@@ -15,7 +15,7 @@ import numpy as np
 from embedx import ops
 from embedx.errors import DeploymentError
 from embedx.model.graph import Array
-from embedx.text.deployment import (
+from embedx.text.modules import (
     ACTIVATIONS,
     SENTENCE,
     TOKENS,

@@ -22,8 +22,9 @@ from embedx.run.engine import Engine
 from embedx.run.prepare import loading
 from embedx.run.random_feeds import table_rows
 from embedx.text.buckets import batches
-from embedx.text.deployment import Deployment, Pooling, files_beside, read_deployment
+from embedx.text.deployment import Deployment, files_beside, read_deployment
 from embedx.text.locate import find_model
+from embedx.text.modules import Pooling
 from embedx.text.tokens import Tokenizer, Tokens
 
 _TOKEN_OUTPUTS = ("token_embeddings", "last_hidden_state", "hidden_states")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from embedx.errors import ConfigError, DeploymentError, EmbedxError, InputError
-from embedx.text.deployment import MAX_JSON_BYTES, read_json
+from embedx.text.json_file import MAX_JSON_BYTES, read_json
 
 
 @dataclass(frozen=True)

@@ -34,3 +34,15 @@ def safetensors(path: Path, tensors: dict[str, Any], dtype: str = "F32") -> Path
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(struct.pack("<Q", len(text)) + text + body)
     return path
+
+
+MODELS = "sentence_transformers.models"
+
+
+def modules(*kinds: str) -> list[dict[str, Any]]:
+    """The modules.json of a transformer and modules that lie in folders of their own names."""
+    listed = [("", "Transformer"), *((kind, kind) for kind in kinds)]
+    return [
+        {"idx": i, "name": str(i), "path": path, "type": f"{MODELS}.{kind}"}
+        for i, (path, kind) in enumerate(listed)
+    ]

@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from embedx.errors import DeploymentError, InputError
-from embedx.text import deployment as deployments
-from embedx.text.deployment import (
-    SENTENCE,
-    TOKENS,
-    Dense,
-    LayerNorm,
-    Normalize,
-    Pooling,
-    read_deployment,
-)
-from tests.text.files import folder_with, safetensors, write
+from embedx.text.deployment import read_deployment
+from embedx.text.modules import Normalize, Pooling
+from tests.text.files import MODELS, folder_with, modules, write
 from tests.tiny import deployment
-
-MODELS = "sentence_transformers.models"
-
-
-def modules(*kinds: str) -> list[dict[str, Any]]:
-    """The modules.json of a transformer and modules that lie in folders of their own names."""
-    listed = [("", "Transformer"), *((kind, kind) for kind in kinds)]
-    return [
-        {"idx": i, "name": str(i), "path": path, "type": f"{MODELS}.{kind}"}
-        for i, (path, kind) in enumerate(listed)
-    ]
 
 
 def test_files_are_read_beside_the_onnx_folder(tmp_path: Path) -> None:
@@ -44,179 +23,6 @@ def test_files_are_read_beside_the_onnx_folder(tmp_path: Path) -> None:
     found = read_deployment(path)
     assert found.folder == tmp_path
     assert found.modules == (Pooling(("mean",)), Normalize())
-
-
-@pytest.mark.parametrize(
-    ("config", "modes"),
-    [
-        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, ("cls",)),
-        (
-            {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True,
-             "pooling_mode_lasttoken": True, "pooling_mode_max_tokens": True},
-            ("cls", "max", "mean", "lasttoken"),
-        ),
-        ({"pooling_mode_mean_sqrt_len_tokens": True}, ("mean_sqrt_len",)),
-        ({"pooling_mode_mean_tokens": False}, ("mean",)),
-        ({"pooling_mode": "weightedmean"}, ("weightedmean",)),
-        ({"pooling_mode": "mean_sqrt_len_tokens"}, ("mean_sqrt_len",)),
-        ({"pooling_mode": ["max"]}, ("max",)),
-        ({"pooling_mode": ["lasttoken", "cls", "mean"]}, ("lasttoken", "cls", "mean")),
-        ({"pooling_mode": "max", "pooling_mode_mean_tokens": True}, ("max",)),
-        ({"pooling_mode": None, "pooling_mode_max_tokens": True}, ("max",)),
-        ({}, ("mean",)),
-    ],
-)  # fmt: skip
-def test_pooling_modes(tmp_path: Path, config: dict[str, Any], modes: tuple[str, ...]) -> None:
-    """As sentence-transformers 6.2 reads them, the files of its earlier releases included."""
-    path = folder_with(tmp_path, **{"1_Pooling__config": config})
-    assert read_deployment(path).modules == (Pooling(modes),)
-
-
-@pytest.mark.parametrize(
-    ("config", "included"),
-    [({}, True), ({"include_prompt": True}, True), ({"include_prompt": False}, False)],
-)
-def test_prompts_are_pooled_unless_a_file_says_otherwise(
-    tmp_path: Path, config: dict[str, Any], included: bool
-) -> None:
-    path = folder_with(tmp_path, **{"1_Pooling__config": config})
-    assert read_deployment(path).modules == (Pooling(("mean",), include_prompt=included),)
-
-
-def with_dense(tmp_path: Path, config: dict[str, Any], **tensors: Any) -> Path:
-    arrays = {name.replace("_", "."): np.array(t, np.float32) for name, t in tensors.items()}
-    safetensors(tmp_path / "Dense" / "model.safetensors", arrays)
-    return folder_with(tmp_path, modules=modules("Dense"), Dense__config=config)
-
-
-WIDE, SQUARE = [[1, 2, 3], [4, 5, 6]], [[1, 2], [3, 4]]
-
-
-def test_dense_layers_are_read(tmp_path: Path) -> None:
-    config = {
-        "in_features": 3,
-        "out_features": 2,
-        "bias": True,
-        "activation_function": "torch.nn.modules.linear.Identity",
-        "module_input_name": TOKENS,
-        "use_residual": True,
-    }
-    path = with_dense(
-        tmp_path, config, linear_weight=WIDE, linear_bias=[7, 8], residual_weight=WIDE
-    )
-    (dense,) = read_deployment(path).modules
-    assert isinstance(dense, Dense)
-    assert dense.activation == "Identity"
-    assert (dense.source, dense.target, dense.use_residual) == (TOKENS, TOKENS, True)
-    assert dense.bias is not None
-    assert dense.residual is not None
-    np.testing.assert_array_equal(dense.weight, WIDE)
-    np.testing.assert_array_equal(dense.bias, [7, 8])
-    np.testing.assert_array_equal(dense.residual, WIDE)
-
-
-@pytest.mark.parametrize(
-    ("written", "activation"),
-    [
-        (None, "Tanh"),
-        ("torch.nn.modules.activation.Tanh", "Tanh"),
-        ("torch.nn.modules.activation.GELU", "GELU"),
-        ("torch.nn.modules.linear.Identity", "Identity"),
-        ("torch.nn.ReLU", "ReLU"),
-    ],
-)
-def test_activations_go_by_their_classes(
-    tmp_path: Path, written: str | None, activation: str
-) -> None:
-    config = {} if written is None else {"activation_function": written}
-    (dense,) = read_deployment(with_dense(tmp_path, config, linear_weight=WIDE)).modules
-    assert isinstance(dense, Dense)
-    assert dense.activation == activation
-    assert (dense.source, dense.target, dense.use_residual) == (SENTENCE, SENTENCE, False)
-
-
-@pytest.mark.parametrize(
-    ("config", "tensors", "message"),
-    [
-        ({"activation_function": "torch.nn.modules.activation.PReLU"}, {}, "PReLU.*none of torch"),
-        ({"activation_function": "torch.nn.functional.relu"}, {}, "relu.*none of torch"),
-        ({"activation_function": "os.system"}, {}, "activation_function.*none of torch"),
-        ({"activation_function": "Tanh"}, {}, "activation_function.*none of torch"),
-        ({"activation_function": 3}, {}, "'activation_function' is 3, expected str"),
-        ({"bias": True}, {}, "do not fit together"),
-        ({"bias": False}, {"linear_bias": [1, 2]}, "do not fit together"),
-        ({"in_features": 4}, {}, "do not fit together"),
-        ({"out_features": 3}, {}, "do not fit together"),
-        ({}, {"linear_bias": [1, 2, 3]}, "do not fit together"),
-        ({}, {"linear_weight": [1, 2]}, "do not fit together"),
-        ({"use_residual": True}, {}, "'use_residual' is True, unlike in the weights"),
-        ({"use_residual": True}, {"residual_weight": SQUARE}, "do not fit together"),
-        ({}, {"residual_weight": WIDE}, "'use_residual' is False, unlike in the weights"),
-        ({}, {"linear_other": WIDE}, "not known: linear.other"),
-    ],
-)
-def test_dense_layers_that_make_no_sense_are_refused(
-    tmp_path: Path, config: dict[str, Any], tensors: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(DeploymentError, match=message):
-        read_deployment(with_dense(tmp_path, config, **{"linear_weight": WIDE, **tensors}))
-
-
-def test_weights_that_could_run_code_are_not_read(tmp_path: Path) -> None:
-    path = folder_with(tmp_path, modules=modules("Dense"), Dense__config={})
-    (tmp_path / "Dense" / "pytorch_model.bin").write_bytes(b"x")
-    with pytest.raises(DeploymentError, match=r"model\.safetensors is missing"):
-        read_deployment(path)
-
-
-def test_other_modules_are_read(tmp_path: Path) -> None:
-    norm = {"norm.weight": np.ones(3, np.float32), "norm.bias": np.zeros(3, np.float32)}
-    safetensors(tmp_path / "LayerNorm" / "model.safetensors", norm)
-    path = folder_with(
-        tmp_path,
-        modules=modules("Dropout", "LayerNorm", "Normalize"),
-        LayerNorm__config={"dimension": 3},
-        Dropout__config={"dropout": 0.1},
-        Normalize__config={"module_input_name": TOKENS, "module_output_name": TOKENS},
-    )
-    layer_norm, normalize = read_deployment(path).modules
-    assert isinstance(layer_norm, LayerNorm)
-    np.testing.assert_array_equal(layer_norm.weight, np.ones(3))
-    np.testing.assert_array_equal(layer_norm.bias, np.zeros(3))
-    assert normalize == Normalize(TOKENS, TOKENS)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "sentence_transformers.models.Pooling",
-        "sentence_transformers.models.Pooling.Pooling",
-        "sentence_transformers.sentence_transformer.modules.pooling.Pooling",
-    ],
-)
-def test_classes_are_known_by_all_their_names(tmp_path: Path, name: str) -> None:
-    listed = [*modules(), {"path": "1_Pooling", "type": name}]
-    path = folder_with(tmp_path, modules=listed, **{"1_Pooling__config": {}})
-    assert read_deployment(path).modules == (Pooling(("mean",)),)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *(f"{MODELS}.{kind}" for kind in ("Asym", "BoW", "CLIPModel", "CNN", "LSTM", "Router")),
-        *(f"{MODELS}.{kind}" for kind in ("WeightedLayerPooling", "WordEmbeddings", "WordWeights")),
-        "sentence_transformers.sparse_encoder.models.SpladePooling",
-        "pylate.models.Dense.Dense",
-        "custom.Transformer",
-        "",
-    ],
-)
-def test_modules_that_would_change_the_embeddings_are_refused_by_name(
-    tmp_path: Path, name: str
-) -> None:
-    path = folder_with(tmp_path, modules=[*modules(), {"path": "", "type": name}])
-    with pytest.raises(DeploymentError, match=rf"modules\.json: a module of type '{name}' is not"):
-        read_deployment(path)
 
 
 def test_static_embeddings_have_no_special_tokens_and_no_limit(tmp_path: Path) -> None:
@@ -369,32 +175,6 @@ def test_a_chat_template_is_refused(tmp_path: Path) -> None:
     config["modality_config"]["message"] = text
     with pytest.raises(DeploymentError, match=r"modality_config: 'message'.* to leave it out"):
         read_deployment(folder_with(tmp_path, sentence_bert_config=config))
-
-
-def test_keys_that_are_not_known_are_logged_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(deployments, "_reported", set())
-    path = folder_with(
-        tmp_path,
-        tokenizer_config={"colour": 1, "padding_side": "left", "clean_up_tokenization_spaces": 0},
-        sentence_bert_config={"colour": 1, "model_args": {"dtype": "float16"}},
-        **{"1_Pooling__config": {"flavour": 2, "word_embedding_dimension": 4}},
-    )
-    with caplog.at_level(logging.WARNING, "embedx"):
-        read_deployment(path)
-        read_deployment(path)
-    messages = [record.getMessage() for record in caplog.records]
-    assert [("'colour'" in m, "'flavour'" in m) for m in messages] == [
-        (True, False),
-        (True, False),
-        (False, True),
-    ]
-    assert {Path(m.partition(":")[0]).name for m in messages} == {
-        "tokenizer_config.json",
-        "sentence_bert_config.json",
-        "config.json",
-    }
 
 
 POSITIONS = {"max_position_embeddings": 514}

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from embedx.errors import DeploymentError
 from embedx.model.graph import Array
 from embedx.text import pooling
-from embedx.text.deployment import ACTIVATIONS, TOKENS, Dense, LayerNorm, Normalize, Pooling
+from embedx.text.modules import ACTIVATIONS, TOKENS, Dense, LayerNorm, Normalize, Pooling
 
 HIDDEN = hnp.arrays(
     np.float32,
