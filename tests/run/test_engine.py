@@ -19,6 +19,8 @@ from tests.models import model
 from tests.tiny import bert
 
 ADD = "g (float[N] x, float[N] y) => (float[N] z) { z = Add(x, y) }"
+
+
 ONES = np.ones(2, np.float32)
 
 
@@ -53,46 +55,6 @@ def test_names_shapes_and_dtypes_are_the_declared_ones() -> None:
     assert engine.input_dtypes == [np.dtype(np.int64)] * 3
     assert engine.output_names == ["last_hidden_state"]
     assert engine.output_shapes == [("batch", "sequence", 16)]
-
-
-@pytest.mark.parametrize(
-    ("feeds", "message"),
-    [
-        ({"x": ONES}, r"missing: y"),
-        ({"x": ONES, "y": ONES, "q": ONES}, r"unknown: q"),
-        ([ONES], r"got 1 inputs, expected 2"),
-        ({"x": ONES, "y": ONES.astype(np.float64)}, r"'y' is float64, expected float32"),
-        ({"x": ONES, "y": ONES[None]}, r"'y' has shape \(1, 2\)"),
-        ({"x": ONES, "y": ONES[:1]}, r"dimension 'N' is 2 in input 'x' and 1 in input 'y'"),
-        ({"x": ONES, "y": None}, r"'y' must be an array"),
-        ({"x": ONES, "y": np.ma.masked_array(ONES)}, r"'y' must be an array"),
-        ("xy", r"feeds are a dict or a list"),
-    ],
-)
-def test_feeds_that_do_not_fit_are_named(feeds: Any, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        Engine(model(ADD)).run(feeds)
-
-
-def test_odd_but_valid_arrays_are_accepted() -> None:
-    engine = Engine(model(ADD))
-    backwards = np.arange(4, dtype=np.float32)[::-2]
-    foreign = np.array([1, 2], dtype=">f4")
-    constant = np.broadcast_to(np.float32(5), 2)
-    assert engine.run([backwards, foreign])[0].tolist() == [4, 3]
-    assert engine.run([constant, [1, 2]])[0].tolist() == [6, 7]
-
-
-def test_static_dimensions_are_enforced_and_can_be_replaced() -> None:
-    fixed = model("g (float[2,3] x) => (float[2,3] y) { y = Neg(x) }")
-    with pytest.raises(InputError, match=r"expected float32\[2, 3\]"):
-        Engine(fixed).run([np.zeros((1, 3), np.float32)])
-    assert Engine(fixed, batch_size=1).run([np.zeros((1, 3), np.float32)])[0].shape == (1, 3)
-    shaped = Engine(fixed, input_shapes=[[4, 5]])
-    assert shaped.input_shapes == [(4, 5)]
-    assert shaped.run([np.zeros((4, 5), np.float32)])[0].shape == (4, 5)
-    with pytest.raises(ConfigError, match="2 input_shapes for 1 inputs"):
-        Engine(fixed, input_shapes=[[1], [2]])
 
 
 def test_unknown_output_is_named() -> None:
