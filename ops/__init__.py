@@ -13,7 +13,7 @@ array([0.5, 0.5])
 # fmt: off
 from . import microsoft
 from ._budget import Budget, OverBudgetError, check_time, reserve, spending
-from ._registry import Op, registered, resolve, widened
+from ._registry import Op, qualified, registered, resolve, widened
 from ._typing import Array, Body, Value, code_of, dtype_of, is_floating
 from .activation import (
     celu, elu, gelu, hard_sigmoid, hard_swish, leaky_relu, mish, prelu, prelu_1, relu, selu,
@@ -142,7 +142,7 @@ __all__ = [
     "non_max_suppression", "nonzero", "normalizer", "not_", "one_hot", "one_hot_encoder",
     "optional", "optional_get_element", "optional_has_element", "or_", "or_1", "pad", "pad_2",
     "parametric_softplus", "pow_", "pow_1", "prelu", "prelu_1", "qlinear_conv",
-    "qlinear_matmul", "quantize_linear", "random_normal", "random_normal_like",
+    "qlinear_matmul", "qualified", "quantize_linear", "random_normal", "random_normal_like",
     "random_uniform", "random_uniform_like", "range_", "reciprocal", "reduce_l1", "reduce_l1_1",
     "reduce_l2", "reduce_l2_1", "reduce_log_sum", "reduce_log_sum_1", "reduce_log_sum_exp",
     "reduce_log_sum_exp_1", "reduce_max", "reduce_max_1", "reduce_mean", "reduce_mean_1",

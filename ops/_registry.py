@@ -16,6 +16,9 @@ from ._rounding import rounded
 P = ParamSpec("P")
 R = TypeVar("R")
 
+ML = "ai.onnx.ml"
+"""The domain of classical machine learning."""
+
 
 @dataclass(frozen=True)
 class Op:
@@ -41,11 +44,16 @@ class Op:
     @property
     def title(self) -> str:
         """``Softmax-13``, or ``com.microsoft::BiasGelu-1``."""
-        return (
-            f"{self.domain}::{self.name}-{self.since}"
-            if self.domain
-            else f"{self.name}-{self.since}"
-        )
+        return f"{qualified(self.domain, self.name)}-{self.since}"
+
+
+def qualified(domain: str, name: str) -> str:
+    """An operator's name with its domain, unless that is the standard's own.
+
+    >>> qualified("", "Softmax"), qualified("com.microsoft", "BiasGelu")
+    ('Softmax', 'com.microsoft::BiasGelu')
+    """
+    return f"{domain}::{name}" if domain else name
 
 
 _REGISTRY: dict[tuple[str, str], list[Op]] = {}
@@ -104,8 +112,7 @@ def resolve(name: str, opset: int, domain: str = "") -> Op:
 @functools.lru_cache
 def _hint(name: str, domain: str) -> str:
     """What may have been meant: the same name in another domain, or a similar one in this."""
-    titles = {f"{other}::{known}" if other else known for other, known in _REGISTRY}
-    elsewhere = [title for title in sorted(titles) if title.rpartition("::")[2] == name]
+    elsewhere = sorted(qualified(other, known) for other, known in _REGISTRY if known == name)
     names = [known for other, known in _REGISTRY if other == domain]
     near = elsewhere or difflib.get_close_matches(name, names, 1)
     return f"; did you mean {near[0]}?" if near else ""

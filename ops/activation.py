@@ -1,4 +1,4 @@
-"""Activation functions: from one element to one element."""
+"""Elementwise activation functions. The results have the dtype and shape of the input."""
 
 from __future__ import annotations
 
@@ -62,10 +62,11 @@ def softsign(input: Array, /) -> Array:
 
 @op("Gelu", since=20, rounds=True)
 def gelu(x: Array, /, *, approximate: str = "none") -> Array:
-    """``X`` times the normal distribution's cumulative function at X.
+    """``X`` times the cumulative distribution function of the normal distribution at X.
 
-    ``approximate="tanh"`` takes ``(1 + tanh(u)) / 2`` for that function, with u a polynomial in X;
-    any other word but ``"none"`` raises ValueError. Needs SciPy.
+    ``approximate="tanh"`` replaces that function by ``(1 + tanh(u)) / 2`` with ``u = sqrt(2 / pi)
+    (X + 0.044715 X**3)``. Needs SciPy. Raises ValueError for another ``approximate`` than "none"
+    and "tanh".
 
     >>> gelu(np.array([-1.0, 0.0, 1.0])).round(6)
     array([-0.158655,  0.      ,  0.841345])
@@ -96,7 +97,9 @@ def swish(x: Array, /, *, alpha: float = 1.0) -> Array:
 
 @op("SwiGLU", since=28, rounds=True)
 def swiglu(a: Array, b: Array, /, *, alpha: float = 1.0) -> Array:
-    """``Swish(A) * B``: a gate and what passes it, of one shape.
+    """``Swish(A) * B``, for a gate A and a value B of one shape.
+
+    Raises TypeError for different dtypes, ValueError for shapes that do not broadcast.
 
     >>> swiglu(np.array([0.0, 100.0]), np.array([5.0, 2.0]))
     array([  0., 200.])
@@ -109,7 +112,7 @@ def swiglu(a: Array, b: Array, /, *, alpha: float = 1.0) -> Array:
 
 @op("HardSigmoid", since=6, rounds=True)
 def hard_sigmoid(x: Array, /, *, alpha: float = 0.2, beta: float = 0.5) -> Array:
-    """``alpha * X + beta`` moved into [0, 1].
+    """``alpha * X + beta``, clipped to [0, 1].
 
     >>> hard_sigmoid(np.array([-9.0, 0.0, 9.0]))
     array([0. , 0.5, 1. ])
@@ -201,6 +204,8 @@ def leaky_relu(x: Array, /, *, alpha: float = 0.01) -> Array:
 def prelu(x: Array, slope: Array, /) -> Array:
     """``X`` above zero, ``slope * X`` below; ``slope`` broadcasts to the shape of X.
 
+    Raises TypeError for different dtypes, ValueError for a slope that does not broadcast.
+
     >>> prelu(np.array([-1.0, 2.0]), np.array([0.5]))
     array([-0.5,  2. ])
 
@@ -212,7 +217,9 @@ def prelu(x: Array, slope: Array, /) -> Array:
 
 @op("PRelu", since=1, rounds=True)
 def prelu_1(x: Array, slope: Array, /) -> Array:
-    """As now, but a 1-D ``slope`` has one number a channel (axis 1), or one for all.
+    """``X`` above zero, ``slope * X`` below, with one slope per channel (axis 1), or one for all.
+
+    Raises TypeError for different dtypes, ValueError for another number of slopes.
 
     >>> prelu_1(np.full((1, 2, 1), -1.0), np.array([0.5, 2.0])).ravel()
     array([-0.5, -2. ])
@@ -237,7 +244,7 @@ def thresholded_relu(x: Array, /, *, alpha: float = 1.0) -> Array:
 
 @op("Shrink", since=9, rounds=True)
 def shrink(input: Array, /, *, bias: float = 0.0, lambd: float = 0.5) -> Array:
-    """Each element moved ``bias`` towards zero where its size is above ``lambd``, else 0.
+    """Each element moved by ``bias`` towards zero where ``|x| > lambd``, else 0.
 
     >>> shrink(np.array([-2.0, 0.1, 2.0]), bias=1.0)
     array([-1.,  0.,  1.])

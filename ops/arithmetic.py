@@ -1,4 +1,4 @@
-"""Arithmetic, element by element. Binary operators broadcast as NumPy does."""
+"""Elementwise arithmetic. Binary operators broadcast as in NumPy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from .casting import cast
 def add(a: Array, b: Array, /) -> Array:
     """``A + B``; integers wrap around.
 
-    Operands of one numeric dtype, which the result has too; TypeError otherwise.
+    The operands have one numeric dtype, which the result has, too. Raises TypeError for other
+    dtypes, ValueError for shapes that do not broadcast.
 
     >>> add(np.array([1, 2]), np.array(10))
     array([11, 12])
@@ -32,7 +33,8 @@ def add(a: Array, b: Array, /) -> Array:
 def sub(a: Array, b: Array, /) -> Array:
     """``A - B``; integers wrap around.
 
-    Operands of one numeric dtype, which the result has too; TypeError otherwise.
+    The operands have one numeric dtype, which the result has, too. Raises TypeError for other
+    dtypes, ValueError for shapes that do not broadcast.
 
     >>> sub(np.array([1, 2]), np.array(10))
     array([-9, -8])
@@ -47,7 +49,8 @@ def sub(a: Array, b: Array, /) -> Array:
 def mul(a: Array, b: Array, /) -> Array:
     """``A * B``; integers wrap around.
 
-    Operands of one numeric dtype, which the result has too; TypeError otherwise.
+    The operands have one numeric dtype, which the result has, too. Raises TypeError for other
+    dtypes, ValueError for shapes that do not broadcast.
 
     >>> mul(np.array([1, 2]), np.array(10))
     array([10, 20])
@@ -62,8 +65,10 @@ def mul(a: Array, b: Array, /) -> Array:
 def div(a: Array, b: Array, /) -> Array:
     """``A / B``; integers truncate towards zero, as in C.
 
-    Operands of one numeric dtype, which the result has too; TypeError otherwise. An integer divided
-    by zero raises ZeroDivisionError, a float gives inf or NaN; the smallest integer over -1 wraps.
+    The operands have one numeric dtype, which the result has, too. A float divided by zero gives
+    inf or NaN; the smallest integer divided by -1 wraps around. Raises ZeroDivisionError for an
+    integer divided by zero, TypeError for other dtypes, ValueError for shapes that do not
+    broadcast.
 
     >>> div(np.array([7, -7]), np.array(2))
     array([ 3, -3])
@@ -81,8 +86,9 @@ def div(a: Array, b: Array, /) -> Array:
 def mod(a: Array, b: Array, /, *, fmod: int = 0) -> Array:
     """The remainder of ``A / B``: with the sign of B, or of A if ``fmod`` is 1.
 
-    Operands of one numeric dtype, which the result has too; TypeError otherwise. Floats need
-    ``fmod=1`` before opset 28. An integer modulo zero raises ZeroDivisionError.
+    The operands have one numeric dtype, which the result has, too. Before opset 28 floats need
+    ``fmod=1``. Raises ZeroDivisionError for an integer modulo zero, TypeError for other dtypes,
+    ValueError for shapes that do not broadcast.
 
     >>> mod(np.array([7, -7]), np.array(3)), mod(np.array([7, -7]), np.array(3), fmod=1)
     (array([1, 2]), array([ 1, -1]))
@@ -99,9 +105,10 @@ def mod(a: Array, b: Array, /, *, fmod: int = 0) -> Array:
 def pow_(x: Array, y: Array, /) -> Array:
     """``X`` to the power ``Y``, in the dtype of X whatever that of Y.
 
-    Integer powers of integers are exact modulo the dtype's width; negative ones truncate
-    (``2 ** -1`` is 0) and raise ZeroDivisionError for a base of 0. Other powers of integers are
-    computed in float64 and become integers by the rules of Cast.
+    Integers to integer powers are exact modulo 2 to the dtype's width; negative powers truncate
+    (``2 ** -1`` is 0). Integers to other powers are computed in float64 and converted back by the
+    rules of Cast. Raises ZeroDivisionError for 0 to a negative integer power, TypeError for bools
+    and strings, ValueError for shapes that do not broadcast.
 
     >>> pow_(np.array([2, 3]), np.array([3.0, 2.0]))
     array([8, 9])
@@ -122,11 +129,11 @@ def _integer_power(x: Array, y: Array) -> Array:
     negative = y < 0
     if (negative & (x == 0)).any():
         raise ZeroDivisionError("0 cannot be raised to a negative power")
-    # In uint64, where the size of every exponent has its place and products wrap around.
+    # In uint64, which holds the absolute value of every exponent, and where products wrap around.
     size = y.astype(np.uint64)
     size = np.where(negative, np.negative(size), size)
     power = np.power(x.astype(np.uint64), size).astype(x.dtype)
-    # Of the reciprocals only those of 1 and -1 do not truncate to 0.
+    # Only the reciprocals of 1 and -1 do not truncate to 0.
     return np.where(negative & (np.abs(x) != 1), np.zeros((), x.dtype), power)
 
 
@@ -137,7 +144,7 @@ def _refuse_zero(divisor: Array) -> None:
 
 @op("Neg", since=6)
 def neg(x: Array, /) -> Array:
-    """``-X``, in the signed dtype of X; the smallest integer stays itself.
+    """``-X``, in the signed dtype of X; the smallest integer is its own negative.
 
     >>> neg(np.array([1.0, -2.0]))
     array([-1.,  2.])
@@ -149,7 +156,7 @@ def neg(x: Array, /) -> Array:
 
 @op("Abs", since=6)
 def abs_(x: Array, /) -> Array:
-    """``|X|``, in the dtype of X; the smallest signed integer stays itself.
+    """``|X|``, in the dtype of X; the smallest signed integer is its own absolute value.
 
     >>> abs_(np.array([1.0, -2.0]))
     array([1., 2.])
@@ -161,7 +168,7 @@ def abs_(x: Array, /) -> Array:
 
 @op("Sign", since=9)
 def sign(input: Array, /) -> Array:
-    """-1, 0 or 1 as each element is below, at or above zero; NaN stays NaN.
+    """-1, 0 or 1 for elements below, at or above zero; NaN stays NaN.
 
     >>> sign(np.array([-3.5, 0.0, 2.0]))
     array([-1.,  0.,  1.])
@@ -197,9 +204,10 @@ def sqrt(x: Array, /) -> Array:
 
 @op("Max", since=8)
 def max_(*data_0: Array) -> Array:
-    """The largest of the inputs at each place; NaN wherever one of them is NaN.
+    """The elementwise maximum of the inputs; NaN wherever one of them is NaN.
 
-    Any number (at least one) of inputs of one dtype, broadcast against each other.
+    One or more inputs of one numeric dtype, broadcast against each other. Raises TypeError for
+    other dtypes, ValueError for shapes that do not broadcast.
 
     >>> max_(np.array([1, 5]), np.array([3, 2]), np.array(2))
     array([3, 5])
@@ -212,9 +220,10 @@ def max_(*data_0: Array) -> Array:
 
 @op("Min", since=8)
 def min_(*data_0: Array) -> Array:
-    """The smallest of the inputs at each place; NaN wherever one of them is NaN.
+    """The elementwise minimum of the inputs; NaN wherever one of them is NaN.
 
-    Any number (at least one) of inputs of one dtype, broadcast against each other.
+    One or more inputs of one numeric dtype, broadcast against each other. Raises TypeError for
+    other dtypes, ValueError for shapes that do not broadcast.
 
     >>> min_(np.array([1, 5]), np.array([3, 2]), np.array(2))
     array([1, 2])
@@ -227,9 +236,10 @@ def min_(*data_0: Array) -> Array:
 
 @op("Sum", since=8, rounds=True)
 def sum_(*data_0: Array) -> Array:
-    """The sum of the inputs at each place, half-precision ones accumulated in float32.
+    """The elementwise sum of the inputs; half precision is accumulated in float32.
 
-    Any number (at least one) of floating inputs of one dtype, broadcast against each other.
+    One or more floating inputs of one dtype, broadcast against each other. Raises TypeError for
+    other dtypes, ValueError for shapes that do not broadcast.
 
     >>> sum_(np.array([1.0, 5.0]), np.array([3.0, 2.0]), np.array(2.0))
     array([6., 9.])
@@ -242,9 +252,10 @@ def sum_(*data_0: Array) -> Array:
 
 @op("Mean", since=8, rounds=True)
 def mean(*data_0: Array) -> Array:
-    """The mean of the inputs at each place, half-precision ones accumulated in float32.
+    """The elementwise mean of the inputs; half precision is accumulated in float32.
 
-    Any number (at least one) of floating inputs of one dtype, broadcast against each other.
+    One or more floating inputs of one dtype, broadcast against each other. Raises TypeError for
+    other dtypes, ValueError for shapes that do not broadcast.
 
     >>> mean(np.array([1.0, 5.0]), np.array([3.0, 2.0]), np.array(2.0))
     array([2., 3.])

@@ -15,7 +15,8 @@ from ._typing import Array, dtype_of, is_floating, is_foreign
 def bit_shift(x: Array, y: Array, /, *, direction: str) -> Array:
     """``X`` shifted by ``Y`` bits, ``"LEFT"`` or ``"RIGHT"``.
 
-    A shift past the width gives 0 (or -1). Integers of one dtype; ValueError for another direction.
+    A shift by the width or more gives 0 (or -1). Raises ValueError for another direction, TypeError
+    for operands of different dtypes.
 
     >>> bit_shift(np.array([16, 4], "uint8"), np.array([1, 9], "uint8"), direction="RIGHT")
     array([8, 0], dtype=uint8)
@@ -30,7 +31,9 @@ def bit_shift(x: Array, y: Array, /, *, direction: str) -> Array:
 
 @op("BitwiseAnd", since=18)
 def bitwise_and(a: Array, b: Array, /) -> Array:
-    """The bits that both integers have.
+    """The bitwise AND of two integers of one dtype.
+
+    Raises TypeError for other dtypes, ValueError for shapes that do not broadcast.
 
     >>> bitwise_and(np.array([6, 5]), np.array(3))
     array([2, 1])
@@ -43,7 +46,9 @@ def bitwise_and(a: Array, b: Array, /) -> Array:
 
 @op("BitwiseOr", since=18)
 def bitwise_or(a: Array, b: Array, /) -> Array:
-    """The bits that either integer has.
+    """The bitwise OR of two integers of one dtype.
+
+    Raises TypeError for other dtypes, ValueError for shapes that do not broadcast.
 
     >>> bitwise_or(np.array([6, 5]), np.array(3))
     array([7, 7])
@@ -56,7 +61,9 @@ def bitwise_or(a: Array, b: Array, /) -> Array:
 
 @op("BitwiseXor", since=18)
 def bitwise_xor(a: Array, b: Array, /) -> Array:
-    """The bits that just one of the integers has.
+    """The bitwise XOR of two integers of one dtype.
+
+    Raises TypeError for other dtypes, ValueError for shapes that do not broadcast.
 
     >>> bitwise_xor(np.array([6, 5]), np.array(3))
     array([5, 6])
@@ -69,7 +76,7 @@ def bitwise_xor(a: Array, b: Array, /) -> Array:
 
 @op("BitwiseNot", since=18)
 def bitwise_not(x: Array, /) -> Array:
-    """Every bit of each integer flipped.
+    """Each integer with all its bits flipped.
 
     >>> bitwise_not(np.array([0, 5], "uint8"))
     array([255, 250], dtype=uint8)
@@ -83,7 +90,8 @@ def bitwise_not(x: Array, /) -> Array:
 def bit_cast(input: Array, /, *, to: int) -> Array:
     """The same bits read as element type ``to``, whose width must be the input's.
 
-    As bool every byte but 0 is True. Raises TypeError if the widths differ or a type is string.
+    Read as bool, every byte but 0 is True. Raises TypeError if the widths differ or a type is
+    string.
 
     >>> bit_cast(np.array([1.0], "float32"), to=7 - 1)
     array([1065353216], dtype=int32)

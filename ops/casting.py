@@ -1,4 +1,4 @@
-"""Conversions between element types, and Dropout, which at inference converts nothing."""
+"""Conversions between element types, and Dropout, which at inference is the identity."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from ._typing import Array, dtype_of, is_floating, native
 
 @op("Cast", since=6)
 def cast(input: Array, /, *, round_mode: str = "up", saturate: int = 1, to: int) -> Array:
-    """The elements as element type ``to``.
+    """The elements converted to element type ``to``.
 
     Floats truncate towards zero on their way to integers. What does not fit becomes, on every
     machine, what x86 makes of it: NaN and numbers outside int32 (int64 for uint32 and 64-bit types)
     become the smallest such integer, of which narrower types keep the low bits. Integers wrap
     around. Floats out of range become inf; in float8 the largest number if ``saturate``, else inf
-    or NaN. Strings are read as numbers, and numbers written in their shortest form.
+    or NaN. Strings are parsed as numbers, and numbers written in their shortest form.
+
+    Raises ValueError for a string that is not a number, or an unknown ``round_mode`` (for
+    float8e8m0), TypeError for an element type without arrays.
 
     >>> cast(np.array([300.7, -1.5]), to=2), cast(np.array(["-inf", "1e3"], object), to=1)
     (array([ 44, 255], dtype=uint8), array([ -inf, 1000.], dtype=float32))
@@ -34,7 +37,9 @@ def cast(input: Array, /, *, round_mode: str = "up", saturate: int = 1, to: int)
 def cast_like(
     input: Array, target_type: Array, /, *, round_mode: str = "up", saturate: int = 1
 ) -> Array:
-    """The elements as the element type of ``target_type``, by the rules of Cast.
+    """The elements converted to the element type of ``target_type``, by the rules of Cast.
+
+    Raises ValueError as Cast does.
 
     >>> cast_like(np.array([2.5]), np.array([1]))
     array([2])
@@ -62,7 +67,7 @@ def _convert(x: Array, dtype: np.dtype[Any], saturate: bool, round_mode: str) ->
 
 
 def to_saturated(x: Array, dtype: np.dtype[Any]) -> Array:
-    """Numbers rounded to a float8 (or narrower) type, those beyond its largest number to that."""
+    """Numbers rounded to a float8 (or narrower) type and saturated at its largest number."""
     import ml_dtypes
 
     largest = float(ml_dtypes.finfo(dtype).max)
@@ -70,7 +75,7 @@ def to_saturated(x: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def _whole_numbers(strings: Array) -> Array:
-    # Through int where the text allows: float64 would round integers beyond 2**53.
+    # As int where possible: float64 would round integers beyond 2**53.
     def read(text: str) -> int | float:
         try:
             return int(text)
@@ -78,7 +83,7 @@ def _whole_numbers(strings: Array) -> Array:
             return float(text)
 
     numbers = [read(text) for text in timed(strings.reshape(-1))]
-    # NumPy makes floats of large and small integers together.
+    # NumPy would make floats of integers on both sides of 2**63.
     large = max(numbers, default=0) >= 2**63 and all(type(n) is int and n >= 0 for n in numbers)
     kind = np.uint64 if large else None
     return np.array(numbers or np.zeros(0, np.int64), kind).reshape(strings.shape)
@@ -126,7 +131,9 @@ def dropout(
     *,
     seed: int | None = None,
 ) -> Dropout:
-    """``data`` itself and a mask of True; in training mode with a share ``ratio`` (0.5) zeroed.
+    """``data`` and a mask of True; in training mode with the fraction ``ratio`` (0.5) zeroed.
+
+    The mask (bool) is False where an element was zeroed; the others are divided by ``1 - ratio``.
 
     >>> dropout(np.array([1.0]))
     Dropout(output=array([1.]), mask=array([ True]))
@@ -142,7 +149,7 @@ def dropout(
 
 @op("Dropout", since=10)
 def dropout_10(data: Array, /, *, ratio: float = 0.5) -> Dropout:
-    """``data`` itself and a mask of True, when the ratio was an attribute.
+    """``data`` itself and a mask of True; ``ratio`` is an attribute and has no effect.
 
     >>> dropout_10(np.array([1.0])).output
     array([1.])
@@ -154,7 +161,7 @@ def dropout_10(data: Array, /, *, ratio: float = 0.5) -> Dropout:
 
 @op("Dropout", since=7)
 def dropout_7(data: Array, /, *, ratio: float = 0.5) -> Dropout:
-    """``data`` itself and a mask of ones, of its type.
+    """``data`` itself and a mask of ones in its dtype.
 
     >>> dropout_7(np.array([2.0]))
     Dropout(output=array([2.]), mask=array([1.]))

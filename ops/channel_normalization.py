@@ -1,7 +1,4 @@
-"""Normalisation of images: over the batch, a channel, a group of channels, or neighbours.
-
-X is (batch, channels, *size) throughout.
-"""
+"""Normalization of X (batch, channels, *size) over the batch, channels, groups or neighbours."""
 
 from __future__ import annotations
 
@@ -36,11 +33,11 @@ def batch_normalization(
     momentum: float = 0.9,
     training_mode: int = 0,
 ) -> BatchNormalization:
-    """``X`` standardised by each channel's mean and variance, then scaled and shifted.
+    """``X`` normalized by each channel's mean and variance, then scaled and shifted.
 
-    With ``training_mode`` by those of this batch, which then move the running statistics:
-    ``momentum * old + (1 - momentum) * new``. The other inputs have one number a channel; a 1-D X
-    is one channel. Raises ValueError for another number of numbers.
+    With ``training_mode`` the statistics are those of this batch, and the running statistics become
+    ``momentum * old + (1 - momentum) * new``. The other inputs have one number per channel; a 1-D X
+    is one channel. Raises ValueError for other shapes.
 
     >>> one = np.ones(1)
     >>> batch_normalization(np.array([[3.0], [5.0]]), 2 * one, one, one, 4 * one, epsilon=0.0).y
@@ -54,7 +51,7 @@ def batch_normalization(
     if training_mode:
         axes = (0, *range(2, image.ndim))
         statistics = (image.mean(axis=axes), image.var(axis=axes))
-    y = _standardised(image, *(_by_channel(s, image) for s in statistics), epsilon=epsilon)
+    y = _normalized(image, *(_by_channel(s, image) for s in statistics), epsilon=epsilon)
     y = y * _by_channel(scale, image) + _by_channel(b, image)
     running = [
         (momentum * old + (1 - momentum) * new).astype(old.dtype) if training_mode else old
@@ -68,7 +65,7 @@ def _by_channel(values: Array, image: Array) -> Array:
     return per_channel(values.astype(image.dtype, copy=False), image)
 
 
-def _standardised(x: Array, mean: Array, variance: Array, *, epsilon: float) -> Array:
+def _normalized(x: Array, mean: Array, variance: Array, *, epsilon: float) -> Array:
     return np.asarray((x - mean) / np.sqrt(variance + epsilon))
 
 
@@ -84,7 +81,10 @@ def batch_normalization_9(
     epsilon: float = 1e-5,
     momentum: float = 0.9,
 ) -> Array:
-    """``X`` standardised by given statistics; a node with more outputs, for training, is refused.
+    """``X`` normalized by the given statistics, per channel.
+
+    A node with more outputs, for training, is refused. Raises ValueError for inputs without one
+    number per channel.
 
     >>> one = np.ones(1)
     >>> batch_normalization_9(np.array([[3.0], [5.0]]), one, one, one, 4 * one, epsilon=0.0)
@@ -109,7 +109,10 @@ def batch_normalization_7(
     momentum: float = 0.9,
     spatial: int = 1,
 ) -> Array:
-    """``X`` standardised by given statistics; without ``spatial`` every element has its own.
+    """``X`` normalized by the given statistics, per channel or (``spatial=0``) per element.
+
+    Raises ValueError for statistics and parameters of another shape than (channels,) or that of an
+    element of the batch; TypeError for different dtypes.
 
     >>> two = np.full((1, 2), 2.0)
     >>> batch_normalization_7(np.ones((3, 1, 2)), two, two, two, two / 2, epsilon=0.0, spatial=0)[0]
@@ -122,7 +125,7 @@ def batch_normalization_7(
     one_type(x, scale, b, mean, var)
     if any(values.shape != x.shape[1:] for values in (scale, b, mean, var)):
         raise ValueError(f"without spatial, scale, B, mean and var must have shape {x.shape[1:]}")
-    return _standardised(x, mean, var, epsilon=epsilon) * scale + b
+    return _normalized(x, mean, var, epsilon=epsilon) * scale + b
 
 
 @op("BatchNormalization", since=1, rounds=True)
@@ -139,7 +142,9 @@ def batch_normalization_1(
     momentum: float = 0.9,
     spatial: int = 1,
 ) -> Array:
-    """``X`` standardised by given statistics, or (unless ``is_test``) by those of this batch.
+    """``X`` normalized by the given statistics, or (unless ``is_test``) by those of this batch.
+
+    Raises ValueError for inputs of another shape, TypeError for different dtypes.
 
     >>> one = np.ones(1)
     >>> batch_normalization_1(np.array([[3.0], [5.0]]), one, one, one, one, epsilon=0.0)
@@ -152,14 +157,17 @@ def batch_normalization_1(
         return batch_normalization_7(x, scale, b, mean, var, epsilon=epsilon, spatial=spatial)
     if spatial:
         return batch_normalization(x, scale, b, mean, var, epsilon=epsilon, training_mode=1).y
-    return _standardised(x, x.mean(axis=0), x.var(axis=0), epsilon=epsilon) * scale + b
+    return _normalized(x, x.mean(axis=0), x.var(axis=0), epsilon=epsilon) * scale + b
 
 
 @op("InstanceNormalization", since=1, rounds=True)
 def instance_normalization(
     input: Array, scale: Array, b: Array, /, *, epsilon: float = 1e-5
 ) -> Array:
-    """Each channel of each image standardised by itself, then scaled and shifted.
+    """Each channel of each image normalized by its own statistics, then scaled and shifted.
+
+    ``scale`` and ``B`` have one number per channel. Raises ValueError for other shapes, TypeError
+    for different dtypes.
 
     >>> instance_normalization(np.array([[[1.0, 3.0]]]), np.ones(1), np.ones(1), epsilon=0.0)
     array([[[0., 2.]]])
@@ -168,7 +176,7 @@ def instance_normalization(
     """
     axes = tuple(range(2, input.ndim))
     mean, variance = input.mean(axis=axes, keepdims=True), input.var(axis=axes, keepdims=True)
-    y = _standardised(input, mean, variance, epsilon=epsilon)
+    y = _normalized(input, mean, variance, epsilon=epsilon)
     return y * per_channel(scale, input) + per_channel(b, input)
 
 
@@ -183,10 +191,11 @@ def group_normalization(
     num_groups: int,
     stash_type: int = 1,
 ) -> Array:
-    """Each run of ``channels / num_groups`` channels standardised, then each channel scaled.
+    """Each group of ``channels / num_groups`` channels normalized, then scaled and shifted.
 
-    ``scale`` and ``bias`` have one number a channel. The statistics are taken at least in
-    ``stash_type``. Raises ValueError for a number of groups that does not divide the channels.
+    ``scale`` and ``bias`` have one number per channel. The statistics are computed in
+    ``stash_type`` at least. Raises ValueError for a number of groups that does not divide the
+    channels and for other shapes, TypeError for different dtypes.
 
     >>> x = np.array([[[1.0], [3.0]]])
     >>> group_normalization(x, np.array([1.0, 2.0]), np.zeros(2), num_groups=1, epsilon=0.0)
@@ -197,7 +206,7 @@ def group_normalization(
     """
     groups = _groups(x, num_groups).astype(np.promote_types(x.dtype, dtype_of(stash_type)))
     mean, variance = groups.mean(axis=2, keepdims=True), groups.var(axis=2, keepdims=True)
-    y = _standardised(groups, mean, variance, epsilon=epsilon).reshape(x.shape)
+    y = _normalized(groups, mean, variance, epsilon=epsilon).reshape(x.shape)
     return y.astype(x.dtype, copy=False) * per_channel(scale, x) + per_channel(bias, x)
 
 
@@ -211,7 +220,10 @@ def _groups(x: Array, count: int) -> Array:
 def group_normalization_18(
     x: Array, scale: Array, bias: Array, /, *, epsilon: float = 1e-5, num_groups: int
 ) -> Array:
-    """As now, but ``scale`` and ``bias`` have one number a group.
+    """As GroupNormalization-21, but with one ``scale`` and ``bias`` per group.
+
+    Raises ValueError for a number of groups that does not divide the channels and for other shapes,
+    TypeError for different dtypes.
 
     >>> x = np.array([[[1.0], [3.0]]])
     >>> group_normalization_18(x, np.array([2.0]), np.zeros(1), num_groups=1, epsilon=0.0)
@@ -233,7 +245,8 @@ def lrn(
 ) -> Array:
     """``X / (bias + alpha * mean of squares) ** beta`` over ``size`` neighbouring channels.
 
-    Of an even number of neighbours one more lies behind; channels that do not exist count as zero.
+    If ``size`` is even there is one neighbour more behind than in front; missing channels count as
+    zero. Raises ValueError for a size below 1.
 
     >>> lrn(np.array([[[1.0], [2.0]]]), alpha=1.0, beta=1.0, bias=0.0, size=1)
     array([[[1. ],
@@ -249,7 +262,9 @@ def lrn(
 
 @op("MeanVarianceNormalization", since=9, rounds=True)
 def mean_variance_normalization(x: Array, /, *, axes: tuple[int, ...] = (0, 2, 3)) -> Array:
-    """``X`` standardised over ``axes``, zero where the deviation is.
+    """``X`` normalized over ``axes``; zero where the standard deviation is zero.
+
+    Raises ValueError for axes that do not exist.
 
     >>> mean_variance_normalization(np.array([[1.0, 3.0], [5.0, 5.0]]), axes=(1,)).round(6)
     array([[-1.,  1.],
@@ -259,7 +274,7 @@ def mean_variance_normalization(x: Array, /, *, axes: tuple[int, ...] = (0, 2, 3
     """
     along = axes_in(axes, x.ndim)
     deviation = x.std(axis=along, keepdims=True)
-    # The standard's function body has this number, too.
+    # 1e-9 is the epsilon of the function body in the ONNX standard.
     return np.asarray((x - x.mean(axis=along, keepdims=True)) / (deviation + 1e-9))
 
 
@@ -267,7 +282,9 @@ def mean_variance_normalization(x: Array, /, *, axes: tuple[int, ...] = (0, 2, 3
 def mean_variance_normalization_1(
     input: Array, /, *, across_channels: int = 0, normalize_variance: int = 1
 ) -> Array:
-    """Each channel standardised, or all together; or only centred. Images have rank 4.
+    """Images (rank 4) normalized per channel, or across channels; or only centred.
+
+    Raises ValueError for another rank.
 
     >>> mean_variance_normalization_1(np.array([[[[1.0, 5.0]]]]), normalize_variance=0)
     array([[[[-2.,  2.]]]])

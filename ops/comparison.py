@@ -1,4 +1,4 @@
-"""Comparisons, logic and choice, element by element; the results are bool."""
+"""Elementwise comparisons and logic, whose results are bool, and selection."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from ._typing import Array
 
 @op("Equal", since=7)
 def equal(a: Array, b: Array, /) -> Array:
-    """Where ``A == B``; NaN equals nothing. Operands of one dtype, strings included.
+    """Where ``A == B``; NaN equals nothing.
+
+    The operands have one dtype, strings included. Raises TypeError for different dtypes, ValueError
+    for shapes that do not broadcast.
 
     >>> equal(np.array([1, 2]), np.array(2))
     array([False,  True])
@@ -25,7 +28,10 @@ def equal(a: Array, b: Array, /) -> Array:
 
 @op("Greater", since=7)
 def greater(a: Array, b: Array, /) -> Array:
-    """Where ``A > B``. Operands of one numeric dtype.
+    """Where ``A > B``.
+
+    The operands have one numeric dtype and broadcast. Raises TypeError for other dtypes, ValueError
+    for shapes that do not broadcast.
 
     >>> greater(np.array([1, 3]), np.array(2))
     array([False,  True])
@@ -38,7 +44,10 @@ def greater(a: Array, b: Array, /) -> Array:
 
 @op("GreaterOrEqual", since=12)
 def greater_or_equal(a: Array, b: Array, /) -> Array:
-    """Where ``A >= B``. Operands of one numeric dtype.
+    """Where ``A >= B``.
+
+    The operands have one numeric dtype and broadcast. Raises TypeError for other dtypes, ValueError
+    for shapes that do not broadcast.
 
     >>> greater_or_equal(np.array([1, 2]), np.array(2))
     array([False,  True])
@@ -51,7 +60,10 @@ def greater_or_equal(a: Array, b: Array, /) -> Array:
 
 @op("Less", since=7)
 def less(a: Array, b: Array, /) -> Array:
-    """Where ``A < B``. Operands of one numeric dtype.
+    """Where ``A < B``.
+
+    The operands have one numeric dtype and broadcast. Raises TypeError for other dtypes, ValueError
+    for shapes that do not broadcast.
 
     >>> less(np.array([1, 3]), np.array(2))
     array([ True, False])
@@ -64,7 +76,10 @@ def less(a: Array, b: Array, /) -> Array:
 
 @op("LessOrEqual", since=12)
 def less_or_equal(a: Array, b: Array, /) -> Array:
-    """Where ``A <= B``. Operands of one numeric dtype.
+    """Where ``A <= B``.
+
+    The operands have one numeric dtype and broadcast. Raises TypeError for other dtypes, ValueError
+    for shapes that do not broadcast.
 
     >>> less_or_equal(np.array([2, 3]), np.array(2))
     array([ True, False])
@@ -79,6 +94,8 @@ def less_or_equal(a: Array, b: Array, /) -> Array:
 def and_(a: Array, b: Array, /) -> Array:
     """Where both bool inputs are True.
 
+    Raises TypeError for inputs that are not bool, ValueError for shapes that do not broadcast.
+
     >>> and_(np.array([True, False]), np.array(True))
     array([ True, False])
 
@@ -89,7 +106,9 @@ def and_(a: Array, b: Array, /) -> Array:
 
 @op("Or", since=7)
 def or_(a: Array, b: Array, /) -> Array:
-    """Where either bool input is True.
+    """Where at least one bool input is True.
+
+    Raises TypeError for inputs that are not bool, ValueError for shapes that do not broadcast.
 
     >>> or_(np.array([True, False]), np.array(False))
     array([ True, False])
@@ -101,7 +120,9 @@ def or_(a: Array, b: Array, /) -> Array:
 
 @op("Xor", since=7)
 def xor(a: Array, b: Array, /) -> Array:
-    """Where just one of the bool inputs is True.
+    """Where exactly one bool input is True.
+
+    Raises TypeError for inputs that are not bool, ValueError for shapes that do not broadcast.
 
     >>> xor(np.array([True, False]), np.array(True))
     array([False,  True])
@@ -114,6 +135,8 @@ def xor(a: Array, b: Array, /) -> Array:
 @op("Not", since=1)
 def not_(x: Array, /) -> Array:
     """Where the bool input is False.
+
+    Raises TypeError for another dtype.
 
     >>> not_(np.array([True, False]))
     array([False,  True])
@@ -135,7 +158,8 @@ def _bools(*arrays: Array) -> tuple[Array, ...]:
 def where(condition: Array, x: Array, y: Array, /) -> Array:
     """``X`` where ``condition`` is True, else ``Y``; all three broadcast.
 
-    X and Y of one dtype, which the result has too; TypeError otherwise.
+    X and Y have one dtype, which the result has, too. Raises TypeError for different dtypes or a
+    condition that is not bool, ValueError for shapes that do not broadcast.
 
     >>> where(np.array([True, False]), np.array([1, 2]), np.array(0))
     array([1, 0])
@@ -162,7 +186,7 @@ def isnan(x: Array, /) -> Array:
 
 @op("IsInf", since=10)
 def isinf(x: Array, /, *, detect_negative: int = 1, detect_positive: int = 1) -> Array:
-    """Where the floating input is infinite, of the signs asked for.
+    """Where the floating input is infinite, for the signs that are asked for.
 
     >>> isinf(np.array([np.inf, -np.inf, 0.0]), detect_negative=0)
     array([ True, False, False])

@@ -68,10 +68,15 @@ def convolve(
     places = windows(
         x.shape[2:], w.shape[2:], auto_pad=auto_pad, dilations=dilations, pads=pads, strides=strides
     )
-    columns = _grouped(_columns(x, places), group)
-    reserve((len(x), len(w), *places.counts), x.dtype)
-    y = w.reshape(group, len(w) // group, columns.shape[2]) @ columns
-    return y.reshape(len(x), len(w), *places.counts)
+    return _filtered(_columns(x, places), w, group)
+
+
+def _filtered(columns: Array, w: Array, group: int) -> Array:
+    """The product of filters and windows (batch, channels, *kernel, *counts)."""
+    grouped, counts = _grouped(columns, group), columns.shape[w.ndim :]
+    reserve((len(columns), len(w), *counts), columns.dtype)
+    y = w.reshape(group, len(w) // group, grouped.shape[2]) @ grouped
+    return y.reshape(len(columns), len(w), *counts)
 
 
 def _columns(x: Array, places: Windows) -> Array:
@@ -241,7 +246,7 @@ def deform_conv(
     places = windows(x.shape[2:], w.shape[2:], dilations=dilations, pads=pads, strides=strides)
     batch, channels, rank = len(x), x.shape[1], x.ndim - 2
     views = batch * offset_group
-    window, count = (*places.kernel, *places.counts), math.prod(places.kernel + places.counts)
+    count = math.prod(places.kernel + places.counts)
     moves = offset.reshape(views, *places.kernel, rank, *places.counts)
     points = places.grid()[:, None] + np.moveaxis(moves, 1 + rank, 0)
     seen = sample(
@@ -249,8 +254,6 @@ def deform_conv(
         [taps(axis.reshape(views, count), linear_kernel, 1) for axis in points],
     )
     seen = seen if mask is None else seen * mask.reshape(views, 1, count)
-    columns = _grouped(seen.reshape(batch, channels, *window).astype(x.dtype, copy=False), group)
-    reserve((batch, len(w), *places.counts), x.dtype)
-    y = w.reshape(group, len(w) // group, columns.shape[2]) @ columns
-    y = y.reshape(batch, len(w), *places.counts)
+    columns = seen.reshape(batch, channels, *places.kernel, *places.counts)
+    y = _filtered(columns.astype(x.dtype, copy=False), w, group)
     return y if b is None else y + per_channel(b, y)

@@ -1,4 +1,4 @@
-"""Tensors made from little or nothing."""
+"""New tensors: constants, ranges, one-hot vectors, diagonals, indices."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def constant(
 ) -> Array:
     """The one value that is given; floats become float32, integers int64.
 
-    A sparse value comes in already dense. Raises ValueError unless just one value is given.
+    A sparse value has been made dense before. Raises ValueError unless exactly one value is given.
 
     >>> constant(value_ints=(1, 2))
     array([1, 2])
@@ -52,7 +52,10 @@ def constant(
 
 @op("ConstantOfShape", since=9)
 def constant_of_shape(input: Array, /, *, value: Array | None = None) -> Array:
-    """A tensor of the shape in ``input`` (int64) filled with the element ``value``, or float32 0.
+    """A tensor of the shape in ``input`` (int64) filled with the element ``value`` (float32 0).
+
+    Raises ValueError for a negative dimension or a value of several elements, TypeError for a shape
+    that is not of integers.
 
     >>> constant_of_shape(np.array([2]), value=np.array([7]))
     array([7, 7])
@@ -69,8 +72,9 @@ def constant_of_shape(input: Array, /, *, value: Array | None = None) -> Array:
 def range_(start: Array, limit: Array, delta: Array, /, *, stash_type: int = 1) -> Array:
     """``start``, ``start + delta`` ... to before ``limit``, in the one dtype of the three scalars.
 
-    Each element is computed in float64 (or exactly, for integers) and rounded once, at least as
-    precise as any ``stash_type``. Raises ValueError for a delta of 0.
+    Each element is computed in float64 (exactly, for integers) and rounded once, at least as
+    precise as any ``stash_type``. Raises ValueError for a delta of 0, TypeError for different
+    dtypes.
 
     >>> range_(np.array(10), np.array(4), np.array(-2))
     array([10,  8,  6])
@@ -91,7 +95,10 @@ def range_(start: Array, limit: Array, delta: Array, /, *, stash_type: int = 1) 
 
 @op("EyeLike", since=9)
 def eye_like(input: Array, /, *, dtype: int | None = None, k: int = 0) -> Array:
-    """A matrix of the input's shape with ones on the ``k``-th diagonal, of its type or ``dtype``.
+    """A matrix of the input's shape with ones on the ``k``-th diagonal.
+
+    It has the input's dtype, or element type ``dtype``. Raises ValueError for an input that is not
+    a matrix.
 
     >>> eye_like(np.zeros((2, 3)), k=1)
     array([[0., 1., 0.],
@@ -110,8 +117,9 @@ def eye_like(input: Array, /, *, dtype: int | None = None, k: int = 0) -> Array:
 def one_hot(indices: Array, depth: Array, values: Array, /, *, axis: int = -1) -> Array:
     """``values[1]`` where a new axis of size ``depth`` has the index, ``values[0]`` elsewhere.
 
-    Negative indices count from ``depth`` back; one outside [-depth, depth) makes nothing hot.
-    Indices that are no integers are cast to int64. ``values`` has two elements, else ValueError.
+    Negative indices count from the end; for an index outside [-depth, depth) all are ``values[0]``.
+    Floating indices are truncated. Raises ValueError unless ``values`` has two elements and
+    ``axis`` exists.
 
     >>> one_hot(np.array([0, -1, 7]), np.array(3), np.array([0, 1]))
     array([[1, 0, 0],
@@ -131,7 +139,7 @@ def one_hot(indices: Array, depth: Array, values: Array, /, *, axis: int = -1) -
 
 @op("NonZero", since=9)
 def nonzero(x: Array, /) -> Array:
-    """The int64 places of the elements that are not zero, (rank, count), in row-major order.
+    """The indices (int64) of the elements that are not zero, (rank, count), in row-major order.
 
     >>> nonzero(np.array([[0, 1], [1, 0]]))
     array([[0, 1],
@@ -146,6 +154,8 @@ def nonzero(x: Array, /) -> Array:
 @op("Trilu", since=14)
 def trilu(input: Array, k: Array | None = None, /, *, upper: int = 1) -> Array:
     """The triangle on and above (or below) the ``k``-th diagonal of each matrix, zeros elsewhere.
+
+    Raises ValueError for a tensor of rank below 2, TypeError for a ``k`` that is not an integer.
 
     >>> trilu(np.ones((2, 2)), np.array(1))
     array([[0., 1.],

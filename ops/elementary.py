@@ -8,12 +8,12 @@ from ._checks import same_numbers
 from ._registry import op
 from ._typing import Array
 
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
+_FLOAT32_MAX = float(np.finfo(np.float32).max)  # the default bounds of Clip-6
 
 
 @op("Exp", since=6, rounds=True)
 def exp(input: Array, /) -> Array:
-    """e to the power of each element, in its floating dtype.
+    """The exponential of each element, in its floating dtype.
 
     >>> exp(np.array([0.0, -np.inf]))
     array([1., 0.])
@@ -219,7 +219,7 @@ def ceil(x: Array, /) -> Array:
 
 @op("Round", since=11)
 def round_(x: Array, /) -> Array:
-    """The nearest integer to each element, the even one of two, in its floating dtype.
+    """The nearest integer to each element, ties to even, in its floating dtype.
 
     >>> round_(np.array([0.5, 1.5, -2.6]))
     array([ 0.,  2., -3.])
@@ -231,9 +231,10 @@ def round_(x: Array, /) -> Array:
 
 @op("Clip", since=11)
 def clip(input: Array, min: Array | None = None, max: Array | None = None, /) -> Array:
-    """Each element moved into ``[min, max]``; a missing bound is none; NaN stays.
+    """Each element clipped to ``[min, max]``, in the input's dtype; NaN stays.
 
-    Bounds are scalars of the input's dtype; where ``min > max`` the result is ``max``.
+    Each bound is a scalar of that dtype, or missing; where ``min > max`` the result is ``max``.
+    Raises TypeError for a bound of another dtype, ValueError for one that is not a scalar.
 
     >>> clip(np.array([-5, 1, 9]), None, np.array(4))
     array([-5,  1,  4])
@@ -251,7 +252,7 @@ def clip(input: Array, min: Array | None = None, max: Array | None = None, /) ->
 
 @op("Clip", since=6)
 def clip_6(input: Array, /, *, min: float = -_FLOAT32_MAX, max: float = _FLOAT32_MAX) -> Array:
-    """Each floating element moved into ``[min, max]``, which were attributes before opset 11.
+    """Each floating element clipped to ``[min, max]``, which are attributes.
 
     >>> clip_6(np.array([-5.0, 1.0, 9.0]), min=0.0)
     array([0., 1., 9.])

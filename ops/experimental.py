@@ -1,7 +1,7 @@
-"""Operators that ONNX tried out and removed at opset 10. Converters of Core ML wrote them.
+"""Experimental operators that ONNX removed at opset 10; converters from Core ML wrote them.
 
-No schema is left of them but in onnxruntime, which runs them still. Images are (batch, channels,
-height, width).
+Their schemas exist only in onnxruntime, which still runs them. Images are (batch, channels, height,
+width).
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def scale(input: Array, /, *, scale: float = 1.0) -> Array:
 
 @op("ScaledTanh", since=1, until=10, rounds=True)
 def scaled_tanh(input: Array, /, *, alpha: float | None = None, beta: float | None = None) -> Array:
-    """``alpha * tanh(beta * input)``. Raises ValueError if a factor is missing.
+    """``alpha * tanh(beta * input)``.
+
+    Raises ValueError if a factor is missing.
 
     >>> scaled_tanh(np.array([0.0, 99.0]), alpha=2.0, beta=0.5)
     array([0., 2.])
@@ -54,7 +56,9 @@ def scaled_tanh(input: Array, /, *, alpha: float | None = None, beta: float | No
 def parametric_softplus(
     x: Array, /, *, alpha: float | None = None, beta: float | None = None
 ) -> Array:
-    """``alpha * log(1 + exp(beta * X))``. Raises ValueError if a factor is missing.
+    """``alpha * log(1 + exp(beta * X))``.
+
+    Raises ValueError if a factor is missing.
 
     >>> parametric_softplus(np.array([-999.0, 999.0]), alpha=2.0, beta=1.0)
     array([   0., 1998.])
@@ -75,7 +79,9 @@ def _both(alpha: float | None, beta: float | None) -> tuple[float, float]:
 def image_scaler(
     input: Array, /, *, bias: tuple[float, ...] | None = None, scale: float = 1.0
 ) -> Array:
-    """``scale * input + bias``, with one number of ``bias`` a channel; ValueError otherwise.
+    """``scale * input + bias``, with one ``bias`` per channel.
+
+    Raises ValueError for another number of biases, and for what is not images of rank 4.
 
     >>> image_scaler(np.ones((1, 2, 1, 1)), bias=(0.5, 5.0), scale=2.0).ravel()
     array([2.5, 7. ])
@@ -91,10 +97,10 @@ def image_scaler(
 def crop(
     input: Array, /, *, border: tuple[int, ...] | None = None, scale: tuple[int, ...] | None = None
 ) -> Array:
-    """The images without a ``border`` (left, top, right, bottom), or those parts of a given size.
+    """The images without their ``border`` (left, top, right, bottom), or a crop of a given size.
 
-    With ``scale`` (height, width) right and bottom do not count. Raises ValueError for lists of
-    other lengths, and if there is less than that, or nothing, to keep.
+    With ``scale`` (height, width) the crop begins at left and top, and right and bottom are
+    ignored. Raises ValueError for lists of other lengths, a crop beyond the image, or an empty one.
 
     >>> crop(np.arange(9).reshape(1, 1, 3, 3), border=(1, 0, 0, 2))
     array([[[[1, 2]]]])
@@ -114,7 +120,9 @@ def crop(
 
 @op("DynamicSlice", since=1, until=10)
 def dynamic_slice(data: Array, starts: Array, ends: Array, axes: Array | None = None, /) -> Array:
-    """From ``starts`` to before ``ends`` along ``axes`` (or the first ones), as Slice has it now.
+    """From ``starts`` to before ``ends`` along ``axes`` (or the first ones), as in Slice.
+
+    Raises ValueError for lists of different lengths and axes that do not exist.
 
     >>> dynamic_slice(np.arange(5), np.array([1]), np.array([-1]))
     array([1, 2, 3])

@@ -1,4 +1,4 @@
-"""Elements taken from, and put into, places that are computed."""
+"""Gathering and scattering: elements read from and written to computed positions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ _REDUCTIONS = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.m
 def gather(data: Array, indices: Array, /, *, axis: int = 0) -> Array:
     """The slices of ``data`` along ``axis`` at ``indices``, whose shape replaces that axis.
 
-    Indices (int32 or int64) below 0 count from the end; IndexError outside [-size, size).
+    Negative indices (int32 or int64) count from the end. Raises IndexError for an index outside
+    [-size, size), TypeError for indices that are not integers, ValueError for an axis that does not
+    exist.
 
     >>> gather(np.array([10, 20, 30]), np.array([[0, -1]]))
     array([[10, 30]])
@@ -27,7 +29,7 @@ def gather(data: Array, indices: Array, /, *, axis: int = 0) -> Array:
     integers(indices)
     reserve((*data.shape[:axis], *indices.shape, *data.shape[axis + 1 :]), data.dtype)
     try:
-        if not data.flags.aligned:  # as in a file; take() would copy the whole of it first
+        if not data.flags.aligned:  # as in a mapped file; take() would copy all of it
             return np.array(data[(slice(None),) * axis + (indices,)])
         return np.asarray(data.take(indices, axis=axis), data.dtype)
     except IndexError:
@@ -37,10 +39,11 @@ def gather(data: Array, indices: Array, /, *, axis: int = 0) -> Array:
 
 @op("GatherElements", since=11)
 def gather_elements(data: Array, indices: Array, /, *, axis: int = 0) -> Array:
-    """For each place of ``indices`` the element of ``data`` there, but at that index on ``axis``.
+    """``data`` at ``indices`` along ``axis``, and at each index's own position along the others.
 
-    ``indices`` has the rank of ``data`` and may be smaller off the axis. IndexError outside
-    [-size, size).
+    ``indices`` has the rank of ``data`` and may be smaller along the other axes. Raises IndexError
+    for an index outside [-size, size), ValueError for shapes that do not fit, TypeError for indices
+    that are not integers.
 
     >>> gather_elements(np.array([[1, 2], [3, 4]]), np.array([[1, 0]]))
     array([[3, 2]])
@@ -54,8 +57,9 @@ def gather_elements(data: Array, indices: Array, /, *, axis: int = 0) -> Array:
 def gather_nd(data: Array, indices: Array, /, *, batch_dims: int = 0) -> Array:
     """The elements or slices of ``data`` at the index tuples on the last axis of ``indices``.
 
-    The first ``batch_dims`` axes of both run side by side. IndexError outside [-size, size),
-    ValueError for a ``batch_dims`` below 0 or not below both ranks.
+    The first ``batch_dims`` axes of both are batch axes. Raises IndexError for an index outside
+    [-size, size), ValueError for shapes that do not fit or a ``batch_dims`` that is negative or not
+    below both ranks, TypeError for indices that are not integers.
 
     >>> gather_nd(np.array([[1, 2], [3, 4]]), np.array([[0, 1], [1, 0]]))
     array([2, 3])
@@ -76,10 +80,11 @@ def gather_nd(data: Array, indices: Array, /, *, batch_dims: int = 0) -> Array:
 def scatter_elements(
     data: Array, indices: Array, updates: Array, /, *, axis: int = 0, reduction: str = "none"
 ) -> Array:
-    """A copy of ``data`` with ``updates`` put at its places, but at those indices on ``axis``.
+    """A copy of ``data`` with ``updates`` at ``indices`` along ``axis``, as GatherElements reads.
 
-    ``reduction`` "add", "mul", "max" or "min" combines with what is there; with "none" the last
-    update of a place stays. IndexError outside [-size, size).
+    ``reduction`` "add", "mul", "max" or "min" combines an update with the element there; with
+    "none" the last update of a position wins. Raises IndexError for an index outside [-size, size),
+    ValueError for shapes that do not fit or an unknown reduction, TypeError for different dtypes.
 
     >>> scatter_elements(np.zeros((2, 2)), np.array([[1, 0]]), np.array([[5.0, 6.0]]))
     array([[0., 6.],
@@ -94,7 +99,10 @@ def scatter_elements(
 
 @op("Scatter", since=9, until=11)
 def scatter(data: Array, indices: Array, updates: Array, /, *, axis: int = 0) -> Array:
-    """ScatterElements under its first name.
+    """ScatterElements under its former name, without a reduction.
+
+    Raises IndexError for an index outside [-size, size), ValueError for shapes that do not fit,
+    TypeError for different dtypes.
 
     >>> scatter(np.zeros(3), np.array([1]), np.array([5.0]))
     array([0., 5., 0.])
@@ -106,10 +114,11 @@ def scatter(data: Array, indices: Array, updates: Array, /, *, axis: int = 0) ->
 
 @op("ScatterND", since=11, rounds=True)
 def scatter_nd(data: Array, indices: Array, updates: Array, /, *, reduction: str = "none") -> Array:
-    """A copy of ``data`` with ``updates`` put at the index tuples on the last axis of ``indices``.
+    """A copy of ``data`` with ``updates`` at the index tuples on the last axis of ``indices``.
 
-    ``reduction`` "add", "mul", "max" or "min" combines with what is there; with "none" the last
-    update of a place stays. IndexError outside [-size, size).
+    ``reduction`` "add", "mul", "max" or "min" combines an update with the element there; with
+    "none" the last update of a position wins. Raises IndexError for an index outside [-size, size),
+    ValueError for shapes that do not fit or an unknown reduction, TypeError for different dtypes.
 
     >>> scatter_nd(np.zeros(3), np.array([[1], [1]]), np.array([2.0, 3.0]), reduction="add")
     array([0., 5., 0.])
@@ -123,7 +132,7 @@ def scatter_nd(data: Array, indices: Array, updates: Array, /, *, reduction: str
 
 
 class _Places(tuple[Array, ...]):
-    """A NumPy fancy index: for each axis where along it."""
+    """A NumPy index of integer arrays, one per axis."""
 
 
 def _element_places(data: Array, indices: Array, axis: int) -> _Places:
@@ -170,9 +179,10 @@ def tensor_scatter(
 ) -> Array:
     """A copy of ``past_cache`` with ``update`` written along ``axis``.
 
-    It begins at ``write_indices`` (int64, one a batch), or at 0. ``mode="circular"`` goes on at the
-    front when the end is reached, ``"linear"`` raises IndexError there. Raises ValueError unless
-    ``update`` is like the cache but for a shorter ``axis``.
+    It begins at ``write_indices`` (int64, one per batch entry), or at 0. ``mode="circular"`` wraps
+    around at the end, "linear" does not. Raises IndexError for an update that leaves the cache,
+    ValueError unless ``update`` has the cache's shape but for a shorter ``axis``, TypeError for
+    different dtypes.
 
     >>> cache, update = np.zeros((1, 3, 1)), np.ones((1, 2, 1))
     >>> tensor_scatter(cache, update, np.array([2]), mode="circular").ravel()
@@ -206,7 +216,10 @@ def tensor_scatter(
 def reverse_sequence(
     input: Array, sequence_lens: Array, /, *, batch_axis: int = 1, time_axis: int = 0
 ) -> Array:
-    """The input with the first ``sequence_lens[b]`` steps of each batch entry in reverse order.
+    """The input with the first ``sequence_lens[b]`` steps of each batch entry reversed.
+
+    Raises ValueError unless ``batch_axis`` and ``time_axis`` are 0 and 1, and for lengths that do
+    not fit.
 
     >>> reverse_sequence(np.array([[1, 2, 3]]), np.array([2]), batch_axis=0, time_axis=1)
     array([[2, 1, 3]])
@@ -220,13 +233,15 @@ def reverse_sequence(
     if len(lengths) != len(moved) or ((lengths < 0) | (lengths > moved.shape[1])).any():
         raise ValueError(f"sequence_lens {sequence_lens.tolist()} do not fit shape {input.shape}")
     source = np.where(step < lengths, lengths - 1 - step, step)
-    turned = moved[np.arange(len(moved))[:, None], source]
-    return np.moveaxis(turned, (0, 1), (batch_axis, time_axis))
+    reversed_ = moved[np.arange(len(moved))[:, None], source]
+    return np.moveaxis(reversed_, (0, 1), (batch_axis, time_axis))
 
 
 @op("Compress", since=9)
 def compress(input: Array, condition: Array, /, *, axis: int | None = None) -> Array:
     """The slices along ``axis`` (or elements in row-major order) where the bool condition holds.
+
+    Raises TypeError for a condition that is not bool, IndexError if it holds beyond the axis.
 
     >>> compress(np.array([1, 2, 3]), np.array([False, True]))
     array([2])

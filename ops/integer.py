@@ -1,7 +1,7 @@
 """Matrix products and convolutions of 8-bit integers, exact to the last bit.
 
-Sums of integer products are exact in float64 while they stay below 2**53, in whatever order BLAS
-adds them, so the products take that road: for 8-bit factors up to 10**11 of them.
+The products are computed in float64 by BLAS, where sums of integers are exact below 2**53 in any
+order: for 8-bit factors up to 10**11 of them.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ def matmul_integer(
 ) -> Array:
     """``(A - a_zero_point) @ (B - b_zero_point)``, accumulated in int32.
 
-    A and B are int8 or uint8 in any combination. A zero point has the type of its matrix
-    (TypeError otherwise) and is a scalar, one a row of A, or one a column of B (ValueError
-    otherwise). Nothing saturates; only a sum beyond 32 bits would wrap around.
+    A and B are int8 or uint8 in any combination. A zero point has the dtype of its matrix and is a
+    scalar, or one per row of A, or one per column of B. Nothing saturates; only a sum beyond 32
+    bits would wrap around. Raises TypeError for other dtypes, ValueError for shapes that do not
+    fit.
 
     >>> matmul_integer(np.uint8([[255, 255]]), np.int8([[127], [127]]))
     array([[64770]], dtype=int32)
@@ -51,7 +52,7 @@ def eight_bits(*arrays: Array) -> None:
 
 
 def centred(x: Array, zero_point: Array | None, axis: int) -> Array:
-    """``x - zero_point`` in float64; a vector has one number for each slice along ``axis``.
+    """``x - zero_point`` in float64; a vector has one zero point per slice along ``axis``.
 
     Raises TypeError for a zero point of another dtype.
 
@@ -67,9 +68,9 @@ def centred(x: Array, zero_point: Array | None, axis: int) -> Array:
 
 
 def aligned(value: Array, x: Array, axis: int) -> Array:
-    """A scale or zero point so that it broadcasts to ``x``: a vector lies along ``axis``.
+    """A scale or zero point reshaped to broadcast to ``x``: a vector lies along ``axis``.
 
-    Raises ValueError unless it has one element, or one a slice along ``axis`` (of each matrix).
+    Raises ValueError unless it has one element, or one per slice along ``axis`` (of each matrix).
 
     >>> aligned(np.array([1, 2]), np.zeros((2, 5)), -2).shape
     (2, 1)
@@ -117,12 +118,12 @@ def qlinear_matmul(
     y_zero_point: Array,
     /,
 ) -> Array:
-    """The product of two quantized matrices, quantized again to the type of ``y_zero_point``.
+    """The product of two quantized matrices, requantized to the dtype of ``y_zero_point``.
 
     The matrices are int8, uint8 or float8 in any combination. The sums are exact, their scale
-    ``a_scale * b_scale / y_scale`` is formed in float32. Scales and
-    zero points are scalars, one a row of A, or one a column of B. Raises ValueError for a scale
-    that is NaN or infinite, and for a ``y_scale`` of 0.
+    ``a_scale * b_scale / y_scale`` is computed in float32. Scales and zero points are scalars, or
+    one per row of A, or one per column of B. Raises ValueError for a scale that is NaN or infinite,
+    a ``y_scale`` of 0, and shapes that do not fit, TypeError for other dtypes.
 
     >>> one = np.float32(1)
     >>> a, b = np.uint8([[5]]), np.uint8([[1]])
@@ -170,8 +171,9 @@ def conv_integer(
 ) -> Array:
     """The Conv of ``X - x_zero_point`` with ``W - w_zero_point``, accumulated in int32.
 
-    X and W are int8 or uint8; ``w_zero_point`` is a scalar, or one a filter. The padding is zero
-    after the zero point is subtracted, as if it were made of zero points.
+    X and W are int8 or uint8; ``w_zero_point`` is a scalar, or one per filter. X is padded with its
+    zero point. Raises TypeError for other dtypes, ValueError for shapes and attributes that do not
+    fit.
 
     >>> conv_integer(np.uint8([[[3, 5]]]), np.uint8([[[2]]]), np.uint8(1), pads=(1, 0))
     array([[[0, 4, 8]]], dtype=int32)
@@ -192,7 +194,9 @@ def conv_integer(
 
 
 def per_filter(value: Array, w: Array) -> Array:
-    """A scale or zero point, one or one a filter, so that it broadcasts to the filters ``w``.
+    """A scale or zero point, one for all or one per filter, reshaped to broadcast to ``w``.
+
+    Raises ValueError for another number.
 
     >>> per_filter(np.array([1, 2]), np.zeros((2, 3, 5))).shape
     (2, 1, 1)
@@ -200,7 +204,7 @@ def per_filter(value: Array, w: Array) -> Array:
     if value.size == 1:
         return value.reshape(())
     if value.shape != w.shape[:1]:
-        raise ValueError(f"{value.shape} scales or zero points for {len(w)} filters")
+        raise ValueError(f"scales or zero points of shape {value.shape} for {len(w)} filters")
     return value.reshape(-1, *[1] * (w.ndim - 1))
 
 
@@ -224,11 +228,12 @@ def qlinear_conv(
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> Array:
-    """The Conv of quantized X and W, quantized again to the type of ``y_zero_point``.
+    """The Conv of quantized X and W, requantized to the dtype of ``y_zero_point``.
 
-    The sums and the int32 bias ``B`` (at the scale ``x_scale * w_scale``) are exact, the scale is
-    formed in float32. ``w_scale`` and ``w_zero_point`` are scalars, or one number a filter. Raises
-    ValueError for a scale that is NaN or infinite, and for a ``y_scale`` of 0.
+    The sums and the int32 bias ``B`` (of scale ``x_scale * w_scale``) are exact, the scale is
+    computed in float32. ``w_scale`` and ``w_zero_point`` are scalars, or one per filter. Raises
+    ValueError for a scale that is NaN or infinite, a ``y_scale`` of 0, and shapes that do not fit,
+    TypeError for other dtypes.
 
     >>> one, zero = np.float32(1), np.uint8(0)
     >>> x, w = np.uint8([[[5]]]), np.uint8([[[1]]])

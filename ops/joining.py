@@ -1,4 +1,4 @@
-"""Tensors cut into pieces and put together."""
+"""Tensors split and concatenated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._registry import op
 from ._typing import Array
 
 _VIEW_BYTES = 128
-"""What NumPy takes for an array that shows a part of another one, at least."""
+"""The memory of a NumPy array that is a view, at least; many empty pieces add up."""
 
 
 @op("Split", since=18)
@@ -27,7 +27,9 @@ def split(
 ) -> tuple[Array, ...]:
     """Pieces of the given lengths along ``axis``, or ``num_outputs`` equal ones, the last shorter.
 
-    Raises ValueError if lengths are negative, do not add up to the axis, or are not asked for.
+    The pieces are views. Raises ValueError if lengths are negative, do not add up to the axis, or
+    are neither given nor asked for, and for an axis that does not exist; TypeError for lengths that
+    are not integers.
 
     >>> [piece.tolist() for piece in split(np.arange(7), num_outputs=3)]
     [[0, 1, 2], [3, 4, 5], [6]]
@@ -50,7 +52,7 @@ def split(
 
 
 def pieces(x: Array, lengths: Sequence[int], axis: int) -> list[Array]:
-    """``axis`` cut into pieces. Raises ValueError unless their lengths make it up.
+    """``x`` split along ``axis``. Raises ValueError unless the lengths add up to the axis.
 
     >>> pieces(np.arange(3), [1, 2], 0)
     [array([0]), array([1, 2])]
@@ -66,7 +68,7 @@ def pieces(x: Array, lengths: Sequence[int], axis: int) -> list[Array]:
 
 
 def pieces_of(x: Array, length: int, axis: int) -> list[Array]:
-    """``axis`` cut into pieces of one length, the last one perhaps shorter.
+    """``x`` split along ``axis`` into pieces of one length, the last one perhaps shorter.
 
     >>> pieces_of(np.arange(3), 2, 0)
     [array([0, 1]), array([2])]
@@ -85,7 +87,10 @@ def split_13(
     axis: int = 0,
     num_outputs: int | None = None,
 ) -> tuple[Array, ...]:
-    """As now, but without lengths all pieces have one size; ValueError if they cannot.
+    """Pieces of the given lengths along ``axis``, or ``num_outputs`` equal ones.
+
+    Raises ValueError if lengths are negative or do not add up to the axis, and if the axis cannot
+    be split into equal pieces; TypeError for lengths that are not integers.
 
     >>> [piece.tolist() for piece in split_13(np.arange(4), num_outputs=2)]
     [[0, 1], [2, 3]]
@@ -107,7 +112,10 @@ def split_2(
     split: tuple[int, ...] | None = None,
     num_outputs: int | None = None,
 ) -> tuple[Array, ...]:
-    """Pieces of the given lengths along ``axis``, or equal ones, when lengths were an attribute.
+    """Pieces of the lengths ``split`` (an attribute) along ``axis``, or ``num_outputs`` equal ones.
+
+    Raises ValueError if lengths are negative or do not add up to the axis, and if the axis cannot
+    be split into equal pieces.
 
     >>> [piece.tolist() for piece in split_2(np.arange(3), split=(1, 2))]
     [[0], [1, 2]]
@@ -123,9 +131,10 @@ _split = split
 
 @op("Concat", since=4)
 def concat(*inputs: Array, axis: int) -> Array:
-    """The inputs one behind the other along ``axis``.
+    """The inputs concatenated along ``axis``.
 
-    One dtype, and one shape but for that axis; TypeError and ValueError otherwise.
+    They have one dtype, and one shape but for that axis. Raises TypeError for different dtypes,
+    ValueError for other shapes and an axis that does not exist.
 
     >>> concat(np.array([1]), np.array([2, 3]), axis=0)
     array([1, 2, 3])
@@ -141,7 +150,9 @@ def concat(*inputs: Array, axis: int) -> Array:
 
 @op("Concat", since=1)
 def concat_1(*inputs: Array, axis: int = 1) -> Array:
-    """The inputs one behind the other, along axis 1 unless told otherwise.
+    """The inputs concatenated along ``axis``, by default 1.
+
+    Raises TypeError for different dtypes, ValueError for shapes that do not fit.
 
     >>> concat_1(np.array([[1]]), np.array([[2, 3]]))
     array([[1, 2, 3]])

@@ -1,7 +1,8 @@
-"""Operators as they were before opset 7 or 8, when broadcasting was an attribute or missing.
+"""Operators as of opset 1 to 6 or 7, where broadcasting was an attribute or missing.
 
-With ``broadcast=1`` the shape of B (or Y) lies somewhere within that of A (or X): it begins at
-``axis``, or ends where A's does; its dimensions are those of A, or 1. Otherwise both are equal.
+With ``broadcast=1`` the shape of B (or Y) is a contiguous part of that of A (or X), beginning at
+``axis``, or else ending where A's does; its dimensions are those of A, or 1. Otherwise both have
+one shape.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from .matmul import gemm
 
 
 def _aligned(a: Array, b: Array, axis: int | None, broadcast: int) -> Array:
-    """``b`` so that it broadcasts to ``a`` in the way of NumPy."""
+    """``b`` reshaped so that NumPy broadcasts it to ``a``."""
     start = a.ndim - b.ndim if axis is None else axis_in(axis, a.ndim)
     placed = b.reshape((*b.shape, *[1] * (a.ndim - start - b.ndim))) if broadcast else b
     if placed.shape != a.shape and not (broadcast and _reaches(placed.shape, a.shape)):
@@ -33,7 +34,10 @@ def _reaches(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
 
 @op("Add", since=1, rounds=True)
 def add_1(a: Array, b: Array, /, *, axis: int | None = None, broadcast: int = 0) -> Array:
-    """``A + B``.
+    """``A + B``; see the module for ``axis`` and ``broadcast``.
+
+    The operands have one numeric dtype, which the result has, too. Raises ValueError for shapes
+    that do not fit, TypeError for other dtypes.
 
     >>> add_1(np.array([[1], [2]]), np.array([10, 20]), axis=0, broadcast=1).ravel()
     array([11, 22])
@@ -45,7 +49,10 @@ def add_1(a: Array, b: Array, /, *, axis: int | None = None, broadcast: int = 0)
 
 @op("Sub", since=1, rounds=True)
 def sub_1(a: Array, b: Array, /, *, axis: int | None = None, broadcast: int = 0) -> Array:
-    """``A - B``.
+    """``A - B``; see the module for ``axis`` and ``broadcast``.
+
+    The operands have one numeric dtype, which the result has, too. Raises ValueError for shapes
+    that do not fit, TypeError for other dtypes.
 
     >>> sub_1(np.array([[1], [2]]), np.array([10, 20]), axis=0, broadcast=1).ravel()
     array([ -9, -18])
@@ -57,7 +64,10 @@ def sub_1(a: Array, b: Array, /, *, axis: int | None = None, broadcast: int = 0)
 
 @op("Mul", since=1, rounds=True)
 def mul_1(a: Array, b: Array, /, *, axis: int | None = None, broadcast: int = 0) -> Array:
-    """``A * B``.
+    """``A * B``; see the module for ``axis`` and ``broadcast``.
+
+    The operands have one numeric dtype, which the result has, too. Raises ValueError for shapes
+    that do not fit, TypeError for other dtypes.
 
     >>> mul_1(np.array([[1], [2]]), np.array([10, 20]), axis=0, broadcast=1).ravel()
     array([10, 40])
@@ -69,7 +79,10 @@ def mul_1(a: Array, b: Array, /, *, axis: int | None = None, broadcast: int = 0)
 
 @op("Div", since=1, rounds=True)
 def div_1(a: Array, b: Array, /, *, axis: int | None = None, broadcast: int = 0) -> Array:
-    """``A / B``.
+    """``A / B``; see the module for ``axis`` and ``broadcast``.
+
+    The operands have one numeric dtype, which the result has, too. Raises ValueError for shapes
+    that do not fit, TypeError for other dtypes. ZeroDivisionError for an integer divided by zero.
 
     >>> div_1(np.array([[1.0], [2.0]]), np.array([10.0, 2.0]), axis=0, broadcast=1).ravel()
     array([0.1, 1. ])
@@ -81,7 +94,10 @@ def div_1(a: Array, b: Array, /, *, axis: int | None = None, broadcast: int = 0)
 
 @op("Pow", since=1, rounds=True)
 def pow_1(x: Array, y: Array, /, *, axis: int | None = None, broadcast: int = 0) -> Array:
-    """``X`` to the power ``Y``.
+    """``X`` to the power ``Y``; see the module for ``axis`` and ``broadcast``.
+
+    The result has the dtype of X. Raises ValueError for shapes that do not fit, TypeError for bools
+    and strings.
 
     >>> pow_1(np.array([[3.0], [2.0]]), np.array([2.0, 3.0]), axis=0, broadcast=1).ravel()
     array([9., 8.])
@@ -93,7 +109,9 @@ def pow_1(x: Array, y: Array, /, *, axis: int | None = None, broadcast: int = 0)
 
 @op("And", since=1)
 def and_1(a: Array, b: Array, /, *, axis: int | None = None, broadcast: int = 0) -> Array:
-    """Where both bool inputs are True.
+    """Where both bool inputs are True; see the module for ``axis`` and ``broadcast``.
+
+    Raises ValueError for shapes that do not fit, TypeError for other dtypes.
 
     >>> and_1(np.array([True, False]), np.array([True, True]))
     array([ True, False])
@@ -105,7 +123,9 @@ def and_1(a: Array, b: Array, /, *, axis: int | None = None, broadcast: int = 0)
 
 @op("Or", since=1)
 def or_1(a: Array, b: Array, /, *, axis: int | None = None, broadcast: int = 0) -> Array:
-    """Where either bool input is True.
+    """Where at least one bool input is True; see the module for ``axis`` and ``broadcast``.
+
+    Raises ValueError for shapes that do not fit, TypeError for other dtypes.
 
     >>> or_1(np.array([True, False]), np.array([False, False]))
     array([ True, False])
@@ -117,7 +137,9 @@ def or_1(a: Array, b: Array, /, *, axis: int | None = None, broadcast: int = 0) 
 
 @op("Xor", since=1)
 def xor_1(a: Array, b: Array, /, *, axis: int | None = None, broadcast: int = 0) -> Array:
-    """Where just one of the bool inputs is True.
+    """Where exactly one bool input is True; see the module for ``axis`` and ``broadcast``.
+
+    Raises ValueError for shapes that do not fit, TypeError for other dtypes.
 
     >>> xor_1(np.array([True, False]), np.array([True, True]))
     array([False,  True])
@@ -129,7 +151,9 @@ def xor_1(a: Array, b: Array, /, *, axis: int | None = None, broadcast: int = 0)
 
 @op("Equal", since=1)
 def equal_1(a: Array, b: Array, /, *, axis: int | None = None, broadcast: int = 0) -> Array:
-    """Where ``A == B``.
+    """Where ``A == B``; see the module for ``axis`` and ``broadcast``.
+
+    Raises ValueError for shapes that do not fit, TypeError for other dtypes.
 
     >>> equal_1(np.array([1, 2]), np.array([2, 2]))
     array([False,  True])
@@ -141,7 +165,9 @@ def equal_1(a: Array, b: Array, /, *, axis: int | None = None, broadcast: int = 
 
 @op("Greater", since=1)
 def greater_1(a: Array, b: Array, /, *, axis: int | None = None, broadcast: int = 0) -> Array:
-    """Where ``A > B``.
+    """Where ``A > B``; see the module for ``axis`` and ``broadcast``.
+
+    Raises ValueError for shapes that do not fit, TypeError for other dtypes.
 
     >>> greater_1(np.array([1, 3]), np.array([2, 2]))
     array([False,  True])
@@ -153,7 +179,9 @@ def greater_1(a: Array, b: Array, /, *, axis: int | None = None, broadcast: int 
 
 @op("Less", since=1)
 def less_1(a: Array, b: Array, /, *, axis: int | None = None, broadcast: int = 0) -> Array:
-    """Where ``A < B``.
+    """Where ``A < B``; see the module for ``axis`` and ``broadcast``.
+
+    Raises ValueError for shapes that do not fit, TypeError for other dtypes.
 
     >>> less_1(np.array([1, 3]), np.array([2, 2]))
     array([ True, False])
@@ -176,7 +204,10 @@ def gemm_1(
     transA: int = 0,  # noqa: N803 (the schema's spelling)
     transB: int = 0,  # noqa: N803
 ) -> Array:
-    """``alpha * A' @ B' + beta * C``, where only with ``broadcast`` C may have another shape.
+    """``alpha * A' @ B' + beta * C``, where C broadcasts only with ``broadcast=1``.
+
+    ``A'`` and ``B'`` are transposed with ``transA`` and ``transB``. Raises ValueError for shapes
+    that do not fit, TypeError for different dtypes.
 
     >>> gemm_1(np.array([[1.0]]), np.array([[3.0]]), np.array([0.5]), broadcast=1)
     array([[3.5]])
@@ -197,7 +228,9 @@ def _of_one_shape(arrays: tuple[Array, ...]) -> tuple[Array, ...]:
 
 @op("Max", since=1)
 def max_1(*data_0: Array) -> Array:
-    """The largest of the inputs, which have one shape, at each place.
+    """The elementwise maximum of inputs of one shape.
+
+    Raises ValueError for inputs of different shapes, TypeError for different or other dtypes.
 
     >>> max_1(np.array([1, 5]), np.array([3, 2]))
     array([3, 5])
@@ -209,7 +242,9 @@ def max_1(*data_0: Array) -> Array:
 
 @op("Min", since=1)
 def min_1(*data_0: Array) -> Array:
-    """The smallest of the inputs, which have one shape, at each place.
+    """The elementwise minimum of inputs of one shape.
+
+    Raises ValueError for inputs of different shapes, TypeError for different or other dtypes.
 
     >>> min_1(np.array([1, 5]), np.array([3, 2]))
     array([1, 2])
@@ -221,7 +256,9 @@ def min_1(*data_0: Array) -> Array:
 
 @op("Sum", since=1, rounds=True)
 def sum_1(*data_0: Array) -> Array:
-    """The sum of the inputs, which have one shape, at each place.
+    """The elementwise sum of inputs of one shape.
+
+    Raises ValueError for inputs of different shapes, TypeError for different or other dtypes.
 
     >>> sum_1(np.array([1.0, 5.0]), np.array([3.0, 2.0]))
     array([4., 7.])
@@ -233,7 +270,9 @@ def sum_1(*data_0: Array) -> Array:
 
 @op("Mean", since=1, rounds=True)
 def mean_1(*data_0: Array) -> Array:
-    """The mean of the inputs, which have one shape, at each place.
+    """The elementwise mean of inputs of one shape.
+
+    Raises ValueError for inputs of different shapes, TypeError for different or other dtypes.
 
     >>> mean_1(np.array([1.0, 5.0]), np.array([3.0, 2.0]))
     array([2. , 3.5])
@@ -245,7 +284,9 @@ def mean_1(*data_0: Array) -> Array:
 
 @op("Dropout", since=1, pure=False)
 def dropout_1(data: Array, /, *, is_test: int = 0, ratio: float = 0.5) -> casting.Dropout:
-    """``data`` itself if ``is_test``, else with a share ``ratio`` zeroed; the mask is of its type.
+    """``data`` itself if ``is_test``, else with the fraction ``ratio`` of it zeroed, and the mask.
+
+    The mask has the dtype of the data. The elements that stay are divided by ``1 - ratio``.
 
     >>> dropout_1(np.array([2.0]), is_test=1)
     Dropout(output=array([2.]), mask=array([1.]))

@@ -24,8 +24,12 @@ def negative_log_likelihood_loss(
 ) -> Array:
     """Minus the log-probability of each target class, times the weight of the class.
 
-    A target that is ``ignore_index`` counts as nothing. ``reduction`` is "none", "sum", or "mean"
-    over the weights of all targets. Raises IndexError for a target outside of the classes.
+    Input is (batch, classes, *places), targets (batch, *places) integers, ``weight`` (classes,). A
+    target equal to ``ignore_index`` is left out. ``reduction`` is "none" for the loss of each
+    target, "sum", or "mean", weighted by the classes' weights.
+
+    Raises IndexError for a target outside of the classes, ValueError for an unknown reduction and
+    shapes that do not fit, TypeError for weights of another dtype.
 
     >>> log_probabilities = np.array([[-1.0, -2.0], [-3.0, -4.0]])
     >>> negative_log_likelihood_loss(log_probabilities, np.array([0, 1]), reduction="none")
@@ -33,25 +37,28 @@ def negative_log_likelihood_loss(
 
     Spec: NegativeLogLikelihoodLoss-22.
     """
-    if reduction not in ("none", "sum", "mean"):
-        raise ValueError(f"reduction is none, sum or mean, not {reduction!r}")
-    if input.ndim < 2 or target.shape != input.shape[:1] + input.shape[2:]:
-        raise ValueError(f"targets of shape {target.shape} do not fit scores of {input.shape}")
-    classes = input.shape[1]
-    weights = np.ones(classes, input.dtype) if weight is None else weight
-    one_type(input, weights)
-    if weights.shape != (classes,):
-        raise ValueError(f"weights of shape {weights.shape} for {classes} classes")
+    weights = np.ones(input.shape[1:2], input.dtype) if weight is None else weight
+    _check_shapes(input, target, weights, reduction)
     counted = np.full(target.shape, True) if ignore_index is None else target != ignore_index
-    if (counted & ((target < 0) | (target >= classes))).any():
-        raise IndexError(f"a target lies outside of the {classes} classes")
+    if (counted & ((target < 0) | (target >= len(weights)))).any():
+        raise IndexError(f"a target lies outside of the {len(weights)} classes")
     label = np.where(counted, target, 0)
-    chosen = np.take_along_axis(input, label[:, None], axis=1)[:, 0]
+    log_prob = np.take_along_axis(input, label[:, None], axis=1)[:, 0]
     factor = np.where(counted, weights[label], 0).astype(input.dtype)
-    loss = np.where(counted, -chosen * factor, 0).astype(input.dtype)
+    loss = np.where(counted, -log_prob * factor, 0).astype(input.dtype)
     if reduction == "none":
         return loss
     return np.asarray(loss.sum() / factor.sum() if reduction == "mean" else loss.sum())
+
+
+def _check_shapes(scores: Array, target: Array, weights: Array, reduction: str) -> None:
+    if reduction not in ("none", "sum", "mean"):
+        raise ValueError(f"reduction is none, sum or mean, not {reduction!r}")
+    if scores.ndim < 2 or target.shape != scores.shape[:1] + scores.shape[2:]:
+        raise ValueError(f"targets of shape {target.shape} do not fit scores of {scores.shape}")
+    one_type(scores, weights)
+    if weights.shape != scores.shape[1:2]:
+        raise ValueError(f"weights of shape {weights.shape} for {scores.shape[1]} classes")
 
 
 class SoftmaxCrossEntropyLoss(NamedTuple):
@@ -73,7 +80,8 @@ def softmax_cross_entropy_loss(
 ) -> SoftmaxCrossEntropyLoss:
     """The negative log-likelihood of the labels under the softmax of the scores over the classes.
 
-    Weights, ``ignore_index`` and ``reduction`` as in NegativeLogLikelihoodLoss.
+    The log-probabilities come out, too. Weights, ``ignore_index``, ``reduction`` and errors are
+    those of NegativeLogLikelihoodLoss.
 
     >>> scores = np.log([[0.25, 0.75], [0.5, 0.5]])
     >>> np.exp(-softmax_cross_entropy_loss(scores, np.array([1, 0]), reduction="none").output)

@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 
 from ._budget import reserve, timed
-from ._registry import op
+from ._registry import ML, op
 from ._typing import Array
 from .prediction import labels_of
 
-_ML = "ai.onnx.ml"
 
-
-@op("ZipMap", since=1, domain=_ML)
+@op("ZipMap", since=1, domain=ML)
 def zip_map(
     x: Array,
     /,
@@ -40,7 +38,7 @@ def zip_map(
     return [dict(zip(keys, row.tolist(), strict=True)) for row in timed(rows)]
 
 
-@op("DictVectorizer", since=1, domain=_ML)
+@op("DictVectorizer", since=1, domain=ML)
 def dict_vectorizer(
     x: Mapping[Any, Any],
     /,
@@ -74,7 +72,7 @@ def _values(x: Mapping[Any, Any], keys: list[Any]) -> Array:
     return found.astype(object) if found.dtype.kind in "UT" else found
 
 
-@op("CastMap", since=1, domain=_ML)
+@op("CastMap", since=1, domain=ML)
 def cast_map(
     x: Mapping[int, Any],
     /,

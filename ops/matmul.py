@@ -1,4 +1,4 @@
-"""Matrix products, and determinants."""
+"""Matrix products, sums of products, and determinants."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from ._typing import Array
 
 @op("MatMul", since=1, rounds=True)
 def matmul(a: Array, b: Array, /) -> Array:
-    """The matrix product of the last two axes; the axes before them broadcast.
+    """The matrix product over the last two axes; the axes before them broadcast.
 
-    A 1-D operand is a row (A) or a column (B) and leaves no axis behind. Operands of one numeric
-    dtype; integers wrap around. Raises ValueError for scalars and for inner sizes that differ.
+    A 1-D operand is a row (A) or a column (B), whose axis is dropped from the result. The operands
+    have one numeric dtype; integers wrap around. Raises ValueError for scalars and for shapes that
+    do not fit, TypeError for different or other dtypes.
 
     >>> matmul(np.array([[1, 2]]), np.array([[3], [4]]))
     array([[11]])
@@ -51,9 +52,10 @@ def gemm(
     transA: int = 0,  # noqa: N803 (the schema's spelling)
     transB: int = 0,  # noqa: N803
 ) -> Array:
-    """``alpha * A' @ B' + beta * C``, with A' and B' transposed if asked for.
+    """``alpha * A' @ B' + beta * C``, with A' and B' transposed if ``transA`` and ``transB``.
 
-    A and B are matrices of one dtype; C broadcasts to the result. Raises ValueError if it does not.
+    A and B are matrices; C broadcasts to the result; all have one dtype. Raises ValueError for
+    shapes that do not fit, TypeError for different dtypes.
 
     >>> gemm(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]), np.array([0.5]), transB=1)
     array([[11.5]])
@@ -75,10 +77,11 @@ def gemm(
 
 @op("Einsum", since=12, rounds=True)
 def einsum(*inputs: Array, equation: str) -> Array:
-    """The sum of products that ``equation`` spells, such as ``"bij,bjk->bik"``.
+    """The sum of products described by ``equation``, such as ``"bij,bjk->bik"``.
 
-    Spaces do not count, ``...`` stands for any axes, a missing right side means the letters that
-    occur once, in alphabetical order. Inputs of one numeric dtype.
+    Spaces are ignored, ``...`` stands for any number of axes, and a missing right side for the
+    letters that occur once, in alphabetical order. The inputs have one numeric dtype. Raises
+    ValueError for an equation that does not fit the shapes, TypeError for different dtypes.
 
     >>> einsum(np.array([[1, 2], [3, 4]]), equation="ii")
     array(5)
@@ -115,6 +118,8 @@ def _einsum_shape(equation: str, shapes: Sequence[tuple[int, ...]]) -> tuple[int
 @op("Det", since=11, rounds=True)
 def det(x: Array, /) -> Array:
     """The determinant of each square matrix in the last two axes.
+
+    Raises ValueError for matrices that are not square.
 
     >>> float(det(np.array([[2.0, 1.0], [0.0, 3.0]])))
     6.0

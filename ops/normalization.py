@@ -1,4 +1,4 @@
-"""Normalisation over the last axes, and over a tensor's channels or groups of them."""
+"""Normalization over the last axes, or along one axis."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ def layer_normalization(
     epsilon: float = 1e-5,
     stash_type: int = 1,
 ) -> LayerNormalization:
-    """``X`` standardised over every axis from ``axis`` on, then scaled and shifted.
+    """``X`` normalized over every axis from ``axis`` on, then scaled and shifted.
 
-    ``scale`` and ``b`` have one dtype, which they give the result, and broadcast to the shape of X;
-    TypeError and ValueError otherwise. The statistics are taken at least in ``stash_type`` and
-    returned in it, with 1 for each normalised dimension.
+    ``scale`` and ``b`` have one dtype, which the result has, too, and broadcast to the shape of X.
+    The statistics are computed in ``stash_type`` at least and returned in it, with size 1 for each
+    normalized axis. Raises TypeError for a scale and bias of different dtypes, ValueError for
+    shapes that do not broadcast and an axis that does not exist.
 
-    The standard has the operator from opset 17 on, for X of the type of ``scale``; onnxruntime
+    The standard has the operator from opset 17 on, for X of the dtype of ``scale``; onnxruntime
     writes and runs it at any opset, also with another float type for X.
 
     >>> layer_normalization(np.array([[1.0, 3.0]]), np.ones(2), np.array([0.0, 10.0])).y.round(3)
@@ -66,10 +67,11 @@ def layer_normalization(
 def rms_normalization(
     x: Array, scale: Array, /, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
 ) -> Array:
-    """``X`` over its root mean square along every axis from ``axis`` on, times ``scale``.
+    """``X`` divided by its root mean square over every axis from ``axis`` on, times ``scale``.
 
-    ``scale`` broadcasts to the shape of X and gives the result its dtype. The mean is taken at
-    least in ``stash_type``.
+    ``scale`` broadcasts to the shape of X and gives the result its dtype. The mean is computed in
+    ``stash_type`` at least. Raises ValueError for an axis that does not exist and for a scale that
+    does not broadcast.
 
     >>> rms_normalization(np.array([[3.0, -3.0]]), np.array([1.0, 2.0]), epsilon=0.0)
     array([[ 1., -2.]])
@@ -94,9 +96,9 @@ def _stashed(x: Array, stash_type: int) -> Array:
 
 @op("LpNormalization", since=1, rounds=True)
 def lp_normalization(input: Array, /, *, axis: int = -1, p: int = 2) -> Array:
-    """The input over its L1 (``p=1``) or L2 norm along ``axis``; zeros where the norm is 0.
+    """The input divided by its L1 (``p=1``) or L2 norm along ``axis``; 0 where the norm is 0.
 
-    Raises ValueError for another ``p``.
+    Raises ValueError for another ``p`` and for an axis that does not exist.
 
     >>> lp_normalization(np.array([3.0, 4.0]))
     array([0.6, 0.8])

@@ -8,12 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ._budget import reserve
-from ._registry import op
+from ._registry import ML, op
 from ._typing import Array
 from .activation import sigmoid
 from .softmax import softmax
-
-_ML = "ai.onnx.ml"
 
 
 def _softmax_zero(scores: Array) -> Array:
@@ -76,7 +74,7 @@ def _linear(
     return table.astype(np.float64) @ weights.T + offsets
 
 
-@op("LinearRegressor", since=1, domain=_ML, rounds=True)
+@op("LinearRegressor", since=1, domain=ML, rounds=True)
 def linear_regressor(
     x: Array,
     /,
@@ -104,7 +102,7 @@ class LinearClassifier(NamedTuple):
     z: Array
 
 
-@op("LinearClassifier", since=1, domain=_ML, rounds=(1,))
+@op("LinearClassifier", since=1, domain=ML, rounds=(1,))
 def linear_classifier(
     x: Array,
     /,

@@ -1,4 +1,4 @@
-"""Features of tables, as the classical learners of ai.onnx.ml have them: (rows, features)."""
+"""Feature preprocessing of ai.onnx.ml: encoders, scalers and imputers of (rows, features)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 
 from ._budget import reserve, timed
-from ._registry import op
+from ._registry import ML, op
 from ._typing import Array
 
-_ML = "ai.onnx.ml"
 
-
-@op("ArrayFeatureExtractor", since=1, domain=_ML)
+@op("ArrayFeatureExtractor", since=1, domain=ML)
 def array_feature_extractor(x: Array, y: Array, /) -> Array:
-    """The features (elements of the last axis) with the indices ``Y`` (int64), which are flattened.
+    """The elements of the last axis at the indices ``Y`` (int64), which are flattened.
 
     A 1-D X is one row. Raises IndexError for an index outside of the axis.
 
@@ -34,9 +32,9 @@ def array_feature_extractor(x: Array, y: Array, /) -> Array:
     return rows[..., y.reshape(-1)]
 
 
-@op("Binarizer", since=1, domain=_ML)
+@op("Binarizer", since=1, domain=ML)
 def binarizer(x: Array, /, *, threshold: float = 0.0) -> Array:
-    """1 where ``X`` is above ``threshold``, else 0, in the type of X.
+    """1 where ``X`` is above ``threshold``, else 0, in the dtype of X.
 
     >>> binarizer(np.array([-1.0, 0.0, 2.0]))
     array([0., 0., 1.])
@@ -46,7 +44,7 @@ def binarizer(x: Array, /, *, threshold: float = 0.0) -> Array:
     return (x > threshold).astype(x.dtype)
 
 
-@op("LabelEncoder", since=2, domain=_ML)
+@op("LabelEncoder", since=2, domain=ML)
 def label_encoder(
     x: Array,
     /,
@@ -64,11 +62,12 @@ def label_encoder(
     values_strings: tuple[str, ...] | None = None,
     values_tensor: Array | None = None,
 ) -> Array:
-    """Each element replaced by the value that belongs to its key, or by a default.
+    """The value that belongs to each element's key, or a default.
 
-    Just one list of keys and one of equally many values must be given, the former of the type of X.
-    The last of several equal keys counts; NaN is a key, too. The result is float32, int64, strings,
-    or of the type of ``values_tensor``. Raises ValueError for lists that do not agree.
+    Exactly one list of keys and one of values of the same length must be given, the keys in the
+    dtype of X. Of equal keys the last one counts; NaN is a key, too. The result is float32, int64,
+    strings, or has the dtype of ``values_tensor``. Raises ValueError for lists that do not agree,
+    TypeError for keys of another kind than X.
 
     >>> words = np.array(["Dori", "Amy"], object)
     >>> label_encoder(words, keys_strings=("Amy", "Sally"), values_int64s=(5, 6))
@@ -105,20 +104,20 @@ def _looked_up(x: Array, keys: Sequence[Any] | Array, values: Array, default: An
         raise ValueError(f"{len(plain)} keys for {len(values)} values")
     if (x.dtype.kind in "OUT") != isinstance(plain[0], str):
         raise TypeError(f"the keys are of another type than X, {x.dtype}")
-    places = {_nameable(key): place for place, key in timed(enumerate(plain))}
+    places = {_comparable(key): place for place, key in timed(enumerate(plain))}
     distinct, which = np.unique(x, return_inverse=True)
     each = timed(distinct.tolist())
-    found = np.array([places.get(_nameable(key), -1) for key in each], np.int64)
+    found = np.array([places.get(_comparable(key), -1) for key in each], np.int64)
     table = np.append(values, np.array([default], values.dtype))  # -1 finds the default
     return table[found[which.reshape(-1)]].reshape(x.shape)
 
 
-def _nameable(key: Any) -> Any:
-    """The key itself, or a word for NaN, which equals nothing."""
+def _comparable(key: Any) -> Any:
+    """The key itself, or a stand-in for NaN, which does not equal itself."""
     return "NaN" if isinstance(key, float) and math.isnan(key) else key
 
 
-@op("LabelEncoder", since=1, domain=_ML)
+@op("LabelEncoder", since=1, domain=ML)
 def label_encoder_1(
     x: Array,
     /,
@@ -127,7 +126,9 @@ def label_encoder_1(
     default_int64: int = -1,
     default_string: str = "_Unused",
 ) -> Array:
-    """The place of each string in ``classes_strings``, or the string at each place.
+    """The index of each string in ``classes_strings`` (int64), or the string at each index.
+
+    What is not there becomes the default. Raises ValueError without classes.
 
     >>> label_encoder_1(np.array([1, 7]), classes_strings=("a", "b"))
     array(['b', '_Unused'], dtype=object)
@@ -141,7 +142,7 @@ def label_encoder_1(
     return _looked_up(x, places.tolist(), names, default_string)
 
 
-@op("CategoryMapper", since=1, domain=_ML)
+@op("CategoryMapper", since=1, domain=ML)
 def category_mapper(
     x: Array,
     /,
@@ -153,7 +154,8 @@ def category_mapper(
 ) -> Array:
     """The string that belongs to each integer, or the integer that belongs to each string.
 
-    Raises ValueError unless there are as many integers as strings.
+    What is not there becomes the default. Raises ValueError unless there are as many integers as
+    strings, and at least one.
 
     >>> category_mapper(np.array([5, 7, 9]), cats_int64s=(7, 5), cats_strings=("a", "b"))
     array(['b', 'a', '_Unused'], dtype=object)
@@ -166,7 +168,7 @@ def category_mapper(
     return _looked_up(x, numbers, words, default_string)
 
 
-@op("OneHotEncoder", since=1, domain=_ML)
+@op("OneHotEncoder", since=1, domain=ML)
 def one_hot_encoder(
     x: Array,
     /,
@@ -175,10 +177,10 @@ def one_hot_encoder(
     cats_strings: tuple[str, ...] | None = None,
     zeros: int = 1,
 ) -> Array:
-    """1.0 at the place of each element's category on a new last axis, 0.0 elsewhere (float32).
+    """A one-hot vector for each element's category on a new last axis (float32).
 
-    Floats are cut to integers first. Raises ValueError for an element that is no category, if
-    ``zeros`` is 0.
+    Floats are truncated to integers first. Raises ValueError for an element of no category if
+    ``zeros`` is 0, and unless exactly one list of categories is given.
 
     >>> one_hot_encoder(np.array([7, 5, 1]), cats_int64s=(5, 7))
     array([[0., 1.],
@@ -196,11 +198,11 @@ def one_hot_encoder(
     return hot.astype(np.float32)
 
 
-@op("Normalizer", since=1, domain=_ML, rounds=True)
+@op("Normalizer", since=1, domain=ML, rounds=True)
 def normalizer(x: Array, /, *, norm: str = "MAX") -> Array:
-    """Each row over its largest element ("MAX"), or its "L1" or "L2" norm, as float32.
+    """Each row divided by its largest element ("MAX"), or its "L1" or "L2" norm, as float32.
 
-    A row whose divisor is 0 stays as it is; a 1-D X is one row.
+    A row whose divisor is 0 stays as it is; a 1-D X is one row. Raises ValueError for another norm.
 
     >>> normalizer(np.array([[3.0, 4.0], [0.0, 0.0]]), norm="L2")
     array([[0.6, 0.8],
@@ -220,7 +222,7 @@ def normalizer(x: Array, /, *, norm: str = "MAX") -> Array:
     return (wide / np.where(divisor == 0, 1, divisor)).astype(np.float32)
 
 
-@op("Scaler", since=1, domain=_ML, rounds=True)
+@op("Scaler", since=1, domain=ML, rounds=True)
 def scaler(
     x: Array,
     /,
@@ -228,7 +230,9 @@ def scaler(
     offset: tuple[float, ...] | None = None,
     scale: tuple[float, ...] | None = None,
 ) -> Array:
-    """``(X - offset) * scale``, with one number a feature or one for all, as float32.
+    """``(X - offset) * scale``, with one number per feature or one for all, as float32.
+
+    Raises ValueError for another number of offsets or scales.
 
     >>> scaler(np.array([[1, 2]]), offset=(1.0,), scale=(2.0, 3.0))
     array([[0., 3.]], dtype=float32)
@@ -241,7 +245,7 @@ def scaler(
     return ((x - np.array(offset or 0.0)) * np.array(scale or 1.0)).astype(np.float32)
 
 
-@op("Imputer", since=1, domain=_ML)
+@op("Imputer", since=1, domain=ML)
 def imputer(
     x: Array,
     /,
@@ -251,9 +255,10 @@ def imputer(
     replaced_value_float: float = 0.0,
     replaced_value_int64: int = 0,
 ) -> Array:
-    """``X`` with one value, which may be NaN, replaced by one number a feature, or one for all.
+    """``X`` with one value, which may be NaN, replaced by one value per feature, or one for all.
 
-    The numbers for floats are floats, those for integers integers.
+    Floats use the attributes for floats, integers those for integers. Raises ValueError for another
+    number of values.
 
     >>> imputer(np.array([[np.nan, 2.0]]), imputed_value_floats=(7.0,), replaced_value_float=np.nan)
     array([[7., 2.]])
@@ -269,12 +274,12 @@ def imputer(
     return np.where(hit, np.array(values).astype(x.dtype), x)
 
 
-@op("FeatureVectorizer", since=1, domain=_ML)
+@op("FeatureVectorizer", since=1, domain=ML)
 def feature_vectorizer(*x: Array, inputdimensions: tuple[int, ...] | None = None) -> Array:
-    """The features of all inputs side by side, as float32.
+    """The features of all inputs side by side, as float32 (rows, features).
 
-    Axis 0 has the rows, all others the features; a 1-D input is one row. Raises ValueError for
-    scalars, and if the inputs do not have ``inputdimensions`` features.
+    Axis 0 of an input has the rows, all others the features; a 1-D input is one row. Raises
+    ValueError for scalars, and if the inputs do not have ``inputdimensions`` features.
 
     >>> feature_vectorizer(np.array([[1], [2]]), np.array([[3], [4]]))
     array([[1., 3.],

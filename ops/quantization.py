@@ -1,7 +1,7 @@
-"""Between floats and the integers (or narrow floats) that stand for them.
+"""Quantization of floats to integers (or narrow floats), and back.
 
-A scale and a zero point are scalars (for the whole tensor), vectors (for the slices along an axis),
-or of the tensor's own rank (for blocks of ``block_size`` elements along an axis).
+Scales and zero points are scalars (per tensor), vectors (per slice along an axis), or have the
+tensor's rank (per block of ``block_size`` elements along an axis).
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ def quantize_linear(
 ) -> Array:
     """``X / y_scale`` rounded to even, plus ``y_zero_point``, saturated.
 
-    The division takes place in element type ``precision``, or in the type of ``y_scale`` (for int32
-    and float8e8m0, in which there are no quotients: float32). The result has the type of
-    ``y_zero_point``, or ``output_dtype``, or uint8; NaN becomes 0. float8 takes no integer step:
-    beyond its range lies its largest number, or with ``saturate=0`` NaN or inf. Raises ValueError
-    for a scale that is 0, NaN or infinite, or of the wrong shape, TypeError for a result that is
-    neither float8, float4 nor an integer of 16 bits at most.
+    The division is in element type ``precision``, or else in that of ``y_scale`` (float32 for int32
+    and float8e8m0, which have no quotients). The result has the dtype of ``y_zero_point``, or else
+    ``output_dtype``, or else uint8; NaN becomes 0. For float8 nothing is rounded to integers;
+    numbers out of range become the largest one, or with ``saturate=0`` NaN or inf.
+
+    Raises ValueError for a scale that is 0, NaN or infinite, or of the wrong shape, TypeError for a
+    result that is not float8, float4 or an integer of at most 16 bits.
 
     >>> quantize_linear(np.float32([1.25, 999.0]), np.float32(0.5), np.uint8(1))
     array([  3, 255], dtype=uint8)
@@ -63,28 +64,28 @@ def quantize_linear(
 def _check_quantized(dtype: np.dtype[Any], most_bytes: int) -> None:
     whole = dtype.kind in "iuV" and not is_floating(dtype) and dtype != np.uint32
     if dtype.itemsize > (most_bytes if whole else 1) or dtype == bool:
-        raise TypeError(f"{dtype} is no type of quantized numbers")
+        raise TypeError(f"{dtype} is not a type of quantized numbers")
 
 
 def check_scales(*factors: Array, divisor: Array) -> None:
-    """Raise ValueError for a scale that is NaN or infinite, and for one of 0 that divides.
+    """Raise ValueError for a scale that is NaN or infinite, and for a divisor of 0.
 
-    Of the result nothing but an integer is left, in which neither would be seen again.
+    The quantized result could not show either.
     """
     divides = native(divisor)  # float8_e8m0fnu, which has no 0, compares wrongly
     if not all(np.isfinite(native(scale)).all() for scale in (*factors, divides)):
         raise ValueError("a scale must be finite")
     if (divides == 0).any():
-        raise ValueError("the scale of what is quantized must not be 0")
+        raise ValueError("the scale of a quantized result must not be 0")
 
 
 def to_range(whole: Array, offset: Array, dtype: np.dtype[Any]) -> Array:
-    """Whole numbers plus an integer offset, saturated to an integer type; NaN becomes 0.
+    """Integers (held as floats) plus a zero point, saturated to an integer type; NaN becomes 0.
 
     >>> to_range(np.array([1e10, -3.0, np.nan]), np.uint8(1), np.dtype(np.uint8))
     array([255,   0,   0], dtype=uint8)
     """
-    # In float64, since a float beyond int32 must saturate, not wrap.
+    # In float64: a float beyond int32 must saturate, not wrap around.
     low, high = _range(dtype)
     total = np.clip(whole.astype(np.float64) + offset.astype(np.float64), low, high)
     return np.asarray(np.where(np.isnan(total), 0, total)).astype(np.int32).astype(dtype)
@@ -136,11 +137,12 @@ def dequantize_linear(
     block_size: int = 0,
     output_dtype: int = 0,
 ) -> Array:
-    """``(X - x_zero_point) * x_scale``, in the type of the scale or in ``output_dtype``.
+    """``(X - x_zero_point) * x_scale``, in the dtype of the scale or in ``output_dtype``.
 
-    The difference is exact; the product is computed in float32 and rounded once. Raises ValueError
-    for a scale of the wrong shape, TypeError if the zero point is not of the type of X, and for an
-    X that is neither float8, float4 nor an integer of 32 bits at most.
+    The difference is exact; the product is computed in float32 and rounded once.
+
+    Raises ValueError for a scale of the wrong shape, TypeError for a zero point of another dtype
+    than X, and for an X that is not float8, float4 or an integer of at most 32 bits.
 
     >>> dequantize_linear(np.uint8([3, 255]), np.float32(0.5), np.uint8(1))
     array([  1., 127.], dtype=float32)
@@ -170,10 +172,10 @@ class DynamicQuantizeLinear(NamedTuple):
 
 @op("DynamicQuantizeLinear", since=11)
 def dynamic_quantize_linear(x: Array, /) -> DynamicQuantizeLinear:
-    """``X`` as uint8, with the scale and zero point that its range (and 0) asks for.
+    """``X`` as uint8, with the scale and zero point that cover its range and 0.
 
-    All arithmetic is in the type of X, float32, so that each machine gets the same integers. A
-    tensor of zeros, or without elements, has the scale 1. Raises TypeError for integers.
+    The arithmetic is in the dtype of X, float32, so that every machine gets the same integers. The
+    scale of zeros, or of no elements, is 1. Raises TypeError for other dtypes than floats.
 
     >>> y, scale, zero_point = dynamic_quantize_linear(np.float32([-1.0, 0.0, 1.55]))
     >>> y, float(scale).__round__(6), zero_point

@@ -1,4 +1,4 @@
-"""Random tensors. The standard fixes no generator: equal seeds give equal numbers here only."""
+"""Random tensors. The standard fixes no generator: equal seeds agree within embedx only."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def random_normal_like(
     scale: float = 1.0,
     seed: float | None = None,
 ) -> Array:
-    """Random numbers of a normal distribution in the input's shape, of its type or ``dtype``.
+    """Random numbers of a normal distribution in the input's shape, and its dtype or ``dtype``.
 
     >>> random_normal_like(np.zeros((2, 3)), seed=1.0).shape
     (2, 3)
@@ -60,7 +60,7 @@ def random_uniform(
     seed: float | None = None,
     shape: tuple[int, ...],
 ) -> Array:
-    """Random numbers between ``low`` and ``high``; the same ones for the same ``seed``.
+    """Random numbers, uniform in [low, high); the same ones for the same ``seed``.
 
     >>> random_uniform(shape=(2, 3), seed=1.0).shape
     (2, 3)
@@ -81,7 +81,7 @@ def random_uniform_like(
     low: float = 0.0,
     seed: float | None = None,
 ) -> Array:
-    """Random numbers between ``low`` and ``high`` in the input's shape, of its type or ``dtype``.
+    """Random numbers, uniform in [low, high), in the input's shape, and its dtype or ``dtype``.
 
     >>> random_uniform_like(np.zeros((2, 3)), seed=1.0).shape
     (2, 3)
@@ -94,9 +94,9 @@ def random_uniform_like(
 
 @op("Bernoulli", since=15, pure=False)
 def bernoulli(input: Array, /, *, dtype: int | None = None, seed: float | None = None) -> Array:
-    """1 with the probability in the input, else 0, of the input's type or ``dtype``.
+    """1 with the probability in the input, else 0, in the input's dtype or ``dtype``.
 
-    Raises ValueError for a number that is no probability.
+    Raises ValueError for an element outside [0, 1].
 
     >>> bernoulli(np.array([0.0, 1.0]))
     array([0., 1.])
@@ -113,7 +113,10 @@ def bernoulli(input: Array, /, *, dtype: int | None = None, seed: float | None =
 def multinomial(
     input: Array, /, *, dtype: int = 6, sample_size: int = 1, seed: float | None = None
 ) -> Array:
-    """``sample_size`` classes for each row of unnormalised log-probabilities, as int32 or int64.
+    """``sample_size`` classes drawn for each row of unnormalized log-probabilities.
+
+    The input is (batch, classes), the result (batch, sample_size), int32 or int64 by ``dtype``.
+    Raises ValueError for another rank and a sample size below 1.
 
     >>> multinomial(np.array([[0.0, -np.inf]]), sample_size=3)
     array([[0, 0, 0]], dtype=int32)

@@ -1,8 +1,9 @@
-"""Reductions over axes, and running sums along one.
+"""Reductions over axes.
 
-Since opset 18 (ReduceSum: 13) the axes are an input. Without axes everything is reduced, or, with
-``noop_with_empty_axes=1``, nothing; what is computed for each element is computed all the same.
-Half-precision floats accumulate in float32, integers in their own width (wrapping around).
+Since opset 18 (ReduceSum: 13) the axes are an input. Without axes the reduction is over all of
+them, or with ``noop_with_empty_axes=1`` over none, which leaves only the elementwise part, such as
+the absolute values of ReduceL1. Half-precision floats are accumulated in float32, integers in
+their own width (wrapping around). Reduced axes stay with size 1 if ``keepdims``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from ._typing import Array
 def _axes(data: Array, axes: Array | None, noop: int) -> tuple[int, ...]:
     wanted = [] if axes is None else int_list(axes)
     over = axes_in(wanted or (() if noop else range(data.ndim)), data.ndim)
-    # Over no elements the result can be larger than the input.
+    # The result of reducing an empty tensor can be larger than the input.
     reserve((n for i, n in enumerate(data.shape) if i not in over), data.dtype)
     return over
 
@@ -37,6 +38,9 @@ def reduce_sum(
     noop_with_empty_axes: int = 0,
 ) -> Array:
     """The sum over ``axes`` (int64), in the dtype of ``data``; 0 for no elements.
+
+    Raises ValueError for axes that do not exist or are named twice, TypeError for axes that are not
+    integers.
 
     >>> reduce_sum(np.array([[1, 2], [3, 4]]), np.array([1]), keepdims=0)
     array([3, 7])
@@ -56,9 +60,11 @@ def reduce_mean(
     keepdims: int = 1,
     noop_with_empty_axes: int = 0,
 ) -> Array:
-    """The mean over ``axes`` (int64); of integers exact and truncated; NaN for no elements.
+    """The mean over ``axes`` (int64), in the dtype of ``data``; NaN for no elements.
 
-    Raises ZeroDivisionError for the mean of no integers.
+    The mean of integers is computed exactly and truncated. Raises ZeroDivisionError for the mean of
+    no integers, ValueError for axes that do not exist or are named twice, TypeError for axes that
+    are not integers.
 
     >>> reduce_mean(np.array([[1.0, 2.0], [3.0, 5.0]]), np.array([1]), keepdims=0)
     array([1.5, 4. ])
@@ -97,6 +103,9 @@ def reduce_prod(
 ) -> Array:
     """The product over ``axes`` (int64), in the dtype of ``data``; 1 for no elements.
 
+    Raises ValueError for axes that do not exist or are named twice, TypeError for axes that are not
+    integers.
+
     >>> reduce_prod(np.array([[1, 2], [3, 4]]), np.array([1]), keepdims=0)
     array([ 2, 12])
 
@@ -116,6 +125,9 @@ def reduce_max(
     noop_with_empty_axes: int = 0,
 ) -> Array:
     """The maximum over ``axes`` (int64); NaN if there is one; the dtype's lowest for no elements.
+
+    Raises ValueError for axes that do not exist or are named twice, TypeError for axes that are not
+    integers.
 
     >>> reduce_max(np.array([[1, 2], [3, 4]]), np.array([1]), keepdims=0)
     array([2, 4])
@@ -137,6 +149,9 @@ def reduce_min(
     noop_with_empty_axes: int = 0,
 ) -> Array:
     """The minimum over ``axes`` (int64); NaN if there is one; the dtype's highest for no elements.
+
+    Raises ValueError for axes that do not exist or are named twice, TypeError for axes that are not
+    integers.
 
     >>> reduce_min(np.array([[1, 2], [3, 4]]), np.array([1]), keepdims=0)
     array([1, 3])
@@ -163,7 +178,10 @@ def reduce_l1(
     keepdims: int = 1,
     noop_with_empty_axes: int = 0,
 ) -> Array:
-    """The sum of absolute values over ``axes`` (int64), in the dtype of ``data``.
+    """The L1 norm over ``axes`` (int64), in the dtype of ``data``.
+
+    Raises ValueError for axes that do not exist or are named twice, TypeError for axes that are not
+    integers.
 
     >>> reduce_l1(np.array([[-1, 2], [3, -4]]), np.array([1]), keepdims=0)
     array([3, 7])
@@ -184,6 +202,9 @@ def reduce_sum_square(
 ) -> Array:
     """The sum of squares over ``axes`` (int64), in the dtype of ``data``.
 
+    Raises ValueError for axes that do not exist or are named twice, TypeError for axes that are not
+    integers.
+
     >>> reduce_sum_square(np.array([[-1, 2], [3, -4]]), np.array([1]), keepdims=0)
     array([ 5, 25])
 
@@ -201,7 +222,10 @@ def reduce_l2(
     keepdims: int = 1,
     noop_with_empty_axes: int = 0,
 ) -> Array:
-    """The square root of the sum of squares over ``axes`` (int64).
+    """The L2 norm over ``axes`` (int64), in the dtype of ``data``.
+
+    Raises ValueError for axes that do not exist or are named twice, TypeError for axes that are not
+    integers.
 
     >>> reduce_l2(np.array([[3.0, 4.0]]), np.array([1]), keepdims=0)
     array([5.])
@@ -223,7 +247,10 @@ def reduce_log_sum(
     keepdims: int = 1,
     noop_with_empty_axes: int = 0,
 ) -> Array:
-    """The logarithm of the sum over ``axes`` (int64); -inf for no elements.
+    """The logarithm of the sum over ``axes`` (int64), in the dtype of ``data``.
+
+    It is -inf for no elements. Raises ValueError for axes that do not exist or are named twice,
+    TypeError for axes that are not integers.
 
     >>> reduce_log_sum(np.array([[0.25, 0.75]]), np.array([1]), keepdims=0)
     array([0.])
@@ -244,6 +271,9 @@ def reduce_log_sum_exp(
     noop_with_empty_axes: int = 0,
 ) -> Array:
     """The logarithm of the sum of exponentials over ``axes`` (int64), without overflow.
+
+    Raises ValueError for axes that do not exist or are named twice, TypeError for axes that are not
+    integers.
 
     >>> reduce_log_sum_exp(np.array([[1000.0, -1000.0]]), np.array([1]), keepdims=0)
     array([1000.])

@@ -1,6 +1,6 @@
-"""The reductions from before their axes became an input (ReduceSum at opset 13, the others at 18).
+"""Reductions as of before their axes became an input (ReduceSum at opset 13, the others at 18).
 
-``axes`` is an attribute here; without it everything is reduced. All else is as in
+``axes`` is an attribute here; without it the reduction is over all axes. The rest is as in
 :mod:`embedx.ops.reduction`.
 """
 
@@ -25,7 +25,9 @@ def _with_attribute(
 def reduce_sum_1(
     data: Array, /, *, axes: tuple[int, ...] | None = None, keepdims: int = 1
 ) -> Array:
-    """The sum over ``axes``.
+    """The sum over ``axes``, in the dtype of ``data``.
+
+    Raises ValueError for axes that do not exist or are named twice.
 
     >>> reduce_sum_1(np.array([[1, 2], [3, 4]]), axes=(1,), keepdims=0)
     array([3, 7])
@@ -39,7 +41,9 @@ def reduce_sum_1(
 def reduce_mean_1(
     data: Array, /, *, axes: tuple[int, ...] | None = None, keepdims: int = 1
 ) -> Array:
-    """The mean over ``axes``.
+    """The mean over ``axes``, in the dtype of ``data``.
+
+    Raises ValueError for axes that do not exist or are named twice.
 
     >>> reduce_mean_1(np.array([[1.0, 2.0], [3.0, 5.0]]), axes=(1,), keepdims=0)
     array([1.5, 4. ])
@@ -53,7 +57,9 @@ def reduce_mean_1(
 def reduce_prod_1(
     data: Array, /, *, axes: tuple[int, ...] | None = None, keepdims: int = 1
 ) -> Array:
-    """The product over ``axes``.
+    """The product over ``axes``, in the dtype of ``data``.
+
+    Raises ValueError for axes that do not exist or are named twice.
 
     >>> reduce_prod_1(np.array([[1, 2], [3, 4]]), axes=(1,), keepdims=0)
     array([ 2, 12])
@@ -67,7 +73,9 @@ def reduce_prod_1(
 def reduce_max_1(
     data: Array, /, *, axes: tuple[int, ...] | None = None, keepdims: int = 1
 ) -> Array:
-    """The maximum over ``axes``.
+    """The maximum over ``axes``, in the dtype of ``data``.
+
+    Raises ValueError for axes that do not exist or are named twice.
 
     >>> reduce_max_1(np.array([[1, 2], [3, 4]]), axes=(1,), keepdims=0)
     array([2, 4])
@@ -81,7 +89,9 @@ def reduce_max_1(
 def reduce_min_1(
     data: Array, /, *, axes: tuple[int, ...] | None = None, keepdims: int = 1
 ) -> Array:
-    """The minimum over ``axes``.
+    """The minimum over ``axes``, in the dtype of ``data``.
+
+    Raises ValueError for axes that do not exist or are named twice.
 
     >>> reduce_min_1(np.array([[1, 2], [3, 4]]), axes=(1,), keepdims=0)
     array([1, 3])
@@ -93,7 +103,9 @@ def reduce_min_1(
 
 @op("ReduceL1", since=1, rounds=True)
 def reduce_l1_1(data: Array, /, *, axes: tuple[int, ...] | None = None, keepdims: int = 1) -> Array:
-    """The sum of absolute values over ``axes``.
+    """The L1 norm over ``axes``, in the dtype of ``data``.
+
+    Raises ValueError for axes that do not exist or are named twice.
 
     >>> reduce_l1_1(np.array([[-1, 2], [3, -4]]), axes=(1,), keepdims=0)
     array([3, 7])
@@ -105,7 +117,9 @@ def reduce_l1_1(data: Array, /, *, axes: tuple[int, ...] | None = None, keepdims
 
 @op("ReduceL2", since=1, rounds=True)
 def reduce_l2_1(data: Array, /, *, axes: tuple[int, ...] | None = None, keepdims: int = 1) -> Array:
-    """The square root of the sum of squares over ``axes``.
+    """The L2 norm over ``axes``, in the dtype of ``data``.
+
+    Raises ValueError for axes that do not exist or are named twice.
 
     >>> reduce_l2_1(np.array([[3.0, 4.0]]), axes=(1,), keepdims=0)
     array([5.])
@@ -119,7 +133,9 @@ def reduce_l2_1(data: Array, /, *, axes: tuple[int, ...] | None = None, keepdims
 def reduce_sum_square_1(
     data: Array, /, *, axes: tuple[int, ...] | None = None, keepdims: int = 1
 ) -> Array:
-    """The sum of squares over ``axes``.
+    """The sum of squares over ``axes``, in the dtype of ``data``.
+
+    Raises ValueError for axes that do not exist or are named twice.
 
     >>> reduce_sum_square_1(np.array([[-1, 2], [3, -4]]), axes=(1,), keepdims=0)
     array([ 5, 25])
@@ -133,7 +149,9 @@ def reduce_sum_square_1(
 def reduce_log_sum_1(
     data: Array, /, *, axes: tuple[int, ...] | None = None, keepdims: int = 1
 ) -> Array:
-    """The logarithm of the sum over ``axes``.
+    """The logarithm of the sum over ``axes``, in the dtype of ``data``.
+
+    Raises ValueError for axes that do not exist or are named twice.
 
     >>> reduce_log_sum_1(np.array([[0.25, 0.75]]), axes=(1,), keepdims=0)
     array([0.])
@@ -147,7 +165,9 @@ def reduce_log_sum_1(
 def reduce_log_sum_exp_1(
     data: Array, /, *, axes: tuple[int, ...] | None = None, keepdims: int = 1
 ) -> Array:
-    """The logarithm of the sum of exponentials over ``axes``.
+    """The logarithm of the sum of exponentials over ``axes``, in the dtype of ``data``.
+
+    Raises ValueError for axes that do not exist or are named twice.
 
     >>> reduce_log_sum_exp_1(np.array([[1000.0, -1000.0]]), axes=(1,), keepdims=0)
     array([1000.])

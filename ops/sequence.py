@@ -15,7 +15,7 @@ from .joining import concat, pieces, pieces_of
 
 @op("SequenceEmpty", since=11)
 def sequence_empty(*, dtype: int | None = None) -> list[Array]:
-    """A sequence without elements; ``dtype`` says what they would be.
+    """An empty sequence; ``dtype`` is what its elements would have.
 
     >>> sequence_empty()
     []
@@ -27,7 +27,9 @@ def sequence_empty(*, dtype: int | None = None) -> list[Array]:
 
 @op("SequenceConstruct", since=11)
 def sequence_construct(*inputs: Array) -> list[Array]:
-    """The sequence of the inputs, which have one dtype; TypeError otherwise.
+    """The sequence of the inputs, which have one dtype.
+
+    Raises TypeError for different dtypes.
 
     >>> sequence_construct(np.array(1), np.array(2))
     [array(1), array(2)]
@@ -52,7 +54,9 @@ def sequence_length(input_sequence: list[Array], /) -> Array:
 
 @op("SequenceAt", since=11)
 def sequence_at(input_sequence: list[Array], position: Array, /) -> Array:
-    """The element at ``position``, from the back if negative. Raises IndexError outside.
+    """The element at ``position``, from the end if negative.
+
+    Raises IndexError outside of the sequence.
 
     >>> sequence_at([np.array(1), np.array(2)], np.array(-1))
     array(2)
@@ -66,9 +70,9 @@ def sequence_at(input_sequence: list[Array], position: Array, /) -> Array:
 def sequence_insert(
     input_sequence: list[Array], tensor: Array, position: Array | None = None, /
 ) -> list[Array]:
-    """The sequence with ``tensor`` before ``position`` (from the back if negative), or at the end.
+    """The sequence with ``tensor`` before ``position`` (from the end if negative), or at the end.
 
-    Raises IndexError outside [-length, length], TypeError if the tensor has another dtype.
+    Raises IndexError outside [-length, length], TypeError for a tensor of another dtype.
 
     >>> sequence_insert([np.array(1)], np.array(2), np.array(0))
     [array(2), array(1)]
@@ -77,7 +81,7 @@ def sequence_insert(
     """
     one_type(tensor, *input_sequence[:1])
     length = len(input_sequence)
-    # Behind the last element is a place, too.
+    # Unlike elsewhere, the position behind the last element is allowed.
     place = (
         length if position is None or scalar_int(position) == length else _place(position, length)
     )
@@ -87,6 +91,8 @@ def sequence_insert(
 @op("SequenceErase", since=11)
 def sequence_erase(input_sequence: list[Array], position: Array | None = None, /) -> list[Array]:
     """The sequence without the element at ``position``, or without the last.
+
+    Raises IndexError outside of the sequence.
 
     >>> sequence_erase([np.array(1), np.array(2)])
     [array(1)]
@@ -111,7 +117,9 @@ def split_to_sequence(
 ) -> list[Array]:
     """The sequence of pieces along ``axis``: of length ``split``, or of the lengths in it.
 
-    Without ``split`` every piece has length 1, and keeps the axis if ``keepdims``.
+    Without ``split`` every piece has length 1, and keeps the axis if ``keepdims``. Raises
+    ValueError for lengths that are not positive or do not add up to the axis, and an axis that does
+    not exist; TypeError for lengths that are not integers.
 
     >>> split_to_sequence(np.arange(3), np.array(2))
     [array([0, 1]), array([2])]
@@ -132,9 +140,10 @@ def split_to_sequence(
 
 @op("ConcatFromSequence", since=11)
 def concat_from_sequence(input_sequence: list[Array], /, *, axis: int, new_axis: int = 0) -> Array:
-    """The elements one behind the other along ``axis``, which is a new one if ``new_axis``.
+    """The elements concatenated along ``axis``, or stacked along a new one if ``new_axis``.
 
-    Elements of one dtype, and one shape but for that axis; TypeError and ValueError otherwise.
+    They have one dtype, and one shape but for that axis. Raises TypeError for different dtypes,
+    ValueError for other shapes and an axis that does not exist.
 
     >>> concat_from_sequence([np.array([1]), np.array([2])], axis=0, new_axis=1)
     array([[1],
@@ -153,10 +162,10 @@ def concat_from_sequence(input_sequence: list[Array], /, *, axis: int, new_axis:
 def sequence_map(
     input_sequence: list[Array], /, *additional_inputs: Value, body: Body
 ) -> tuple[list[Any], ...]:
-    """For each output of ``body`` the sequence of what it gave for each element.
+    """For each output of ``body`` the sequence of its values for all elements.
 
-    Additional sequences run alongside; additional tensors go to every call. Raises ValueError for
-    sequences of different lengths.
+    Additional sequences are iterated together with the first; additional tensors go to every call.
+    Raises ValueError for sequences of different lengths.
 
     >>> sequence_map([np.array(1), np.array(2)], np.array(10), body=lambda x, y: (x + y,))
     ([np.int64(11), np.int64(12)],)
@@ -165,7 +174,9 @@ def sequence_map(
     """
     lengths = {len(other) for other in additional_inputs if isinstance(other, list)}
     if lengths - {len(input_sequence)}:
-        raise ValueError(f"sequences of lengths {len(input_sequence)} and {lengths} run alongside")
+        raise ValueError(
+            f"sequences of lengths {len(input_sequence)} and {lengths} cannot be iterated together"
+        )
     calls = []
     for i, x in enumerate(input_sequence):
         turn()
@@ -178,7 +189,7 @@ def sequence_map(
 
 @op("Optional", since=15)
 def optional(input: Value = None, /, *, type: object = None) -> Value:
-    """The input as an optional; without input the empty one, ``None``.
+    """The input as an optional; without an input the empty one, ``None``.
 
     >>> optional(np.array(1))
     array(1)
@@ -202,7 +213,9 @@ def optional_has_element(input: Value = None, /) -> Array:
 
 @op("OptionalGetElement", since=15)
 def optional_get_element(input: Value, /) -> Value:
-    """The value that the optional holds. Raises ValueError if it is empty.
+    """The value that the optional holds.
+
+    Raises ValueError if it is empty.
 
     >>> optional_get_element(np.array(1))
     array(1)

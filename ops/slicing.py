@@ -1,4 +1,4 @@
-"""Tensors cut, padded and repeated."""
+"""Tensors sliced, padded and repeated."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ def slice_(
     steps: Array | None = None,
     /,
 ) -> Array:
-    """From ``starts`` to before ``ends`` in ``steps``, along ``axes`` (or the first ones).
+    """``data`` from ``starts`` to before ``ends`` in ``steps`` along ``axes`` (or the first ones).
 
-    Negative numbers count from the end, numbers beyond the axis are moved into it, as in Python.
-    Raises ValueError for a step of 0 or lists of different lengths.
+    Negative numbers count from the end, and numbers beyond the axis are clamped to it, as in
+    Python. Raises ValueError for a step of 0, lists of different lengths, and axes that do not
+    exist, TypeError for numbers that are not integers.
 
     >>> slice_(np.arange(5), np.array([-1]), np.array([-9]), None, np.array([-2]))
     array([4, 2, 0])
@@ -51,7 +52,9 @@ def slice_1(
     ends: tuple[int, ...],
     starts: tuple[int, ...],
 ) -> Array:
-    """From ``starts`` to before ``ends`` along ``axes``, when these were attributes.
+    """``data`` from ``starts`` to before ``ends`` along ``axes``, which are attributes.
+
+    Raises ValueError for lists of different lengths and axes that do not exist.
 
     >>> slice_1(np.arange(5), starts=(1,), ends=(-1,))
     array([1, 2, 3])
@@ -75,8 +78,10 @@ def pad(
     """``data`` with elements added at the ends of ``axes``, or removed where ``pads`` is negative.
 
     ``pads`` (int64) lists the counts in front of each axis, then those behind; elements are removed
-    before others are added. ``mode``: "constant" (``constant_value``, or zero, or the empty
-    string), "reflect" (without the edge), "edge", "wrap".
+    before others are added. ``mode`` is "constant" (``constant_value``, by default zero or the
+    empty string), "reflect" (without the edge), "edge" or "wrap". Raises ValueError for another
+    mode or number of pads, and for more removed than there is, TypeError for a constant of another
+    dtype.
 
     >>> pad(np.array([1, 2, 3]), np.array([2, -1]), mode="reflect")
     array([1, 2, 1, 2])
@@ -88,7 +93,7 @@ def pad(
     along = range(data.ndim) if axes is None else axes_in(int_list(axes), data.ndim)
     counts = int_list(pads)
     if len(counts) != 2 * len(along):
-        raise ValueError(f"{len(counts)} pads for {len(along)} axes, expected two an axis")
+        raise ValueError(f"{len(counts)} pads for {len(along)} axes, expected two per axis")
     if not along:
         return data
     widths = [(0, 0)] * data.ndim
@@ -115,7 +120,9 @@ def _crop(size: int, before: int, after: int) -> slice:
 def pad_2(
     data: Array, /, *, mode: str = "constant", pads: tuple[int, ...], value: float = 0.0
 ) -> Array:
-    """``data`` with elements added or removed at the ends, when all was in attributes.
+    """``data`` with elements added or removed at the ends, by attributes.
+
+    Raises ValueError for another mode or number of pads, and for more removed than there is.
 
     >>> pad_2(np.array([1.0]), pads=(1, 0), value=5.0)
     array([5., 1.])
@@ -127,7 +134,10 @@ def pad_2(
 
 @op("Tile", since=6)
 def tile(input: Array, repeats: Array, /) -> Array:
-    """The input repeated along each axis; ``repeats`` (int64) has one number an axis.
+    """The input repeated along each axis; ``repeats`` (int64) has one count per axis.
+
+    Raises ValueError for another number of counts or a negative one, TypeError for counts that are
+    not integers.
 
     >>> tile(np.array([[1, 2]]), np.array([2, 1]))
     array([[1, 2],
@@ -137,7 +147,7 @@ def tile(input: Array, repeats: Array, /) -> Array:
     """
     counts = int_list(repeats)
     if len(counts) != input.ndim or min(counts, default=0) < 0:
-        raise ValueError(f"repeats {counts} for shape {input.shape}: expected one count an axis")
+        raise ValueError(f"repeats {counts} for shape {input.shape}: expected one count per axis")
     reserve((n * count for n, count in zip(input.shape, counts, strict=True)), input.dtype)
     return np.tile(input, counts)
 
@@ -146,13 +156,15 @@ def tile(input: Array, repeats: Array, /) -> Array:
 def tile_1(input: Array, tiles: Array, axis: Array, /) -> Array:
     """The input repeated ``tiles`` times along one ``axis``.
 
+    Raises ValueError for an axis that does not exist or a negative count.
+
     >>> tile_1(np.array([1, 2]), np.array(2), np.array(0))
     array([1, 2, 1, 2])
 
     Spec: Tile-1.
     """
     repeats = np.ones(input.ndim, np.int64)
-    # Both have the type of the input: then they were floats.
+    # Both have the input's dtype, which may be a float.
     count, along = (scalar_int(value.astype(np.int64)) for value in (tiles, axis))
     repeats[axis_in(along, input.ndim)] = count
     return tile(input, repeats)
@@ -162,9 +174,10 @@ def tile_1(input: Array, tiles: Array, axis: Array, /) -> Array:
 def center_crop_pad(
     input_data: Array, shape: Array, /, *, axes: tuple[int, ...] | None = None
 ) -> Array:
-    """The middle of the input cut out, or surrounded by zeros, so that ``axes`` get ``shape``.
+    """The input cropped, or padded with zeros, around its centre so that ``axes`` get ``shape``.
 
-    Of an odd difference the smaller half lies in front.
+    Of an odd difference the smaller half is in front. Raises ValueError for axes that do not exist
+    and another number of sizes, TypeError for sizes that are not integers.
 
     >>> center_crop_pad(np.array([1, 2, 3]), np.array([5]))
     array([0, 1, 2, 3, 0])
@@ -175,7 +188,7 @@ def center_crop_pad(
     pads = np.zeros((2, input_data.ndim), np.int64)
     for axis, wanted in zip(along, int_list(shape), strict=True):
         missing = wanted - input_data.shape[axis]
-        # Truncation towards zero puts the smaller half in front, when growing and when cutting.
+        # Truncation towards zero puts the smaller half in front, for padding and cropping.
         pads[0, axis] = int(missing / 2)
         pads[1, axis] = missing - pads[0, axis]
     return pad(input_data, pads.reshape(-1))

@@ -1,4 +1,4 @@
-"""Softmax and its kin, with the forms from before opset 13."""
+"""Softmax, LogSoftmax and Hardmax, also as of before opset 13."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from ._typing import Array
 def softmax(input: Array, /, *, axis: int = -1) -> Array:
     """Exponentials divided by their sum along ``axis``.
 
-    A row of nothing but -inf gives NaN, as the formula says.
+    A row of nothing but -inf gives NaN, as the formula says. Raises ValueError for an axis that
+    does not exist.
 
     >>> softmax(np.log([1.0, 3.0]))
     array([0.25, 0.75])
@@ -30,7 +31,9 @@ def softmax(input: Array, /, *, axis: int = -1) -> Array:
 
 @op("LogSoftmax", since=13, rounds=True)
 def log_softmax(input: Array, /, *, axis: int = -1) -> Array:
-    """The logarithm of the Softmax, finite however small the probability.
+    """The logarithm of the Softmax, without underflow of small probabilities.
+
+    Raises ValueError for an axis that does not exist.
 
     >>> log_softmax(np.array([0.0, -200.0]))
     array([   0., -200.])
@@ -45,6 +48,8 @@ def log_softmax(input: Array, /, *, axis: int = -1) -> Array:
 @op("Hardmax", since=13)
 def hardmax(input: Array, /, *, axis: int = -1) -> Array:
     """1 at the first maximum along ``axis``, 0 elsewhere.
+
+    Raises ValueError for an axis that does not exist.
 
     >>> hardmax(np.array([1.0, 3.0, 3.0]))
     array([0., 1., 0.])
@@ -61,7 +66,9 @@ def hardmax(input: Array, /, *, axis: int = -1) -> Array:
 
 @op("Softmax", since=1, rounds=True)
 def softmax_1(input: Array, /, *, axis: int = 1) -> Array:
-    """Before opset 13 ``axis`` cuts the shape in two, and each row of that matrix is normalised.
+    """The Softmax over all axes from ``axis`` on together, as the rows of a matrix.
+
+    Raises ValueError for an axis that does not exist.
 
     >>> softmax_1(np.zeros((1, 2, 2))).ravel()
     array([0.25, 0.25, 0.25, 0.25])
@@ -73,7 +80,9 @@ def softmax_1(input: Array, /, *, axis: int = 1) -> Array:
 
 @op("LogSoftmax", since=1, rounds=True)
 def log_softmax_1(input: Array, /, *, axis: int = 1) -> Array:
-    """Before opset 13 ``axis`` cuts the shape in two, and each row of that matrix is normalised.
+    """The LogSoftmax over all axes from ``axis`` on together, as the rows of a matrix.
+
+    Raises ValueError for an axis that does not exist.
 
     >>> np.exp(log_softmax_1(np.zeros((1, 2, 2)))).ravel()
     array([0.25, 0.25, 0.25, 0.25])
@@ -85,7 +94,9 @@ def log_softmax_1(input: Array, /, *, axis: int = 1) -> Array:
 
 @op("Hardmax", since=1)
 def hardmax_1(input: Array, /, *, axis: int = 1) -> Array:
-    """Before opset 13 ``axis`` cuts the shape in two, and each row of that matrix gets one 1.
+    """The Hardmax over all axes from ``axis`` on together, as the rows of a matrix.
+
+    Raises ValueError for an axis that does not exist.
 
     >>> hardmax_1(np.arange(4.0).reshape(1, 2, 2)).ravel()
     array([0., 0., 0., 1.])

@@ -9,12 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ._budget import reserve, timed, turn
-from ._registry import op
+from ._registry import ML, op
 from ._typing import Array
 from .activation import sigmoid
 from .prediction import labels_of, transformed
-
-_ML = "ai.onnx.ml"
 
 
 def _kernel(x: Array, vectors: Array, name: str, params: tuple[float, ...] | None) -> Array:
@@ -47,7 +45,7 @@ def _table(numbers: tuple[float, ...] | None, rows: int, columns: int, what: str
     return found.reshape(rows, columns)
 
 
-@op("SVMRegressor", since=1, domain=_ML, rounds=True)
+@op("SVMRegressor", since=1, domain=ML, rounds=True)
 def svm_regressor(
     x: Array,
     /,
@@ -94,7 +92,7 @@ class SVMClassifier(NamedTuple):
     z: Array
 
 
-@op("SVMClassifier", since=1, domain=_ML, rounds=(1,))
+@op("SVMClassifier", since=1, domain=ML, rounds=(1,))
 def svm_classifier(
     x: Array,
     /,

@@ -28,6 +28,8 @@ def _longest(x: Array) -> int:
 def string_concat(x: Array, y: Array, /) -> Array:
     """Each string of ``X`` followed by that of ``Y``; they broadcast.
 
+    Raises TypeError for what is not strings, ValueError for shapes that do not broadcast.
+
     >>> string_concat(np.array(["a", "b"], object), np.array("!", object))
     array(['a!', 'b!'], dtype=object)
 
@@ -49,11 +51,13 @@ def string_normalizer(
     locale: str | None = None,
     stopwords: tuple[str, ...] | None = None,
 ) -> Array:
-    """The strings that are no ``stopwords``, in upper or lower case if asked for.
+    """The strings that are not ``stopwords``, converted to upper or lower case if asked for.
 
-    X is (strings,) or (1, strings); if none is left the result is one empty string.
+    X is (strings,) or (1, strings); if no string is left the result is one empty string.
     ``case_change_action`` is "LOWER", "UPPER" or "NONE". Case follows Unicode whatever the
     ``locale``.
+
+    Raises ValueError for another action or shape, TypeError for what is not strings.
 
     >>> string_normalizer(np.array(["The", "End"], object), stopwords=("the",))
     array(['End'], dtype=object)
@@ -84,10 +88,12 @@ class StringSplit(NamedTuple):
 def string_split(
     x: Array, /, *, delimiter: str | None = None, maxsplit: int | None = None
 ) -> StringSplit:
-    """The pieces of each string on a new last axis, filled up with "", and their numbers (int64).
+    """The pieces of each string on a new last axis, padded with "", and their numbers (int64).
 
-    Without a ``delimiter`` runs of white space separate, and those at the ends do not count.
-    ``maxsplit`` bounds the number of cuts; the rest stays in one piece.
+    Without a ``delimiter`` strings are split at runs of white space, and white space at the ends is
+    dropped. ``maxsplit`` bounds the number of splits; the rest stays in one piece.
+
+    Raises TypeError for what is not strings.
 
     >>> string_split(np.array(["a b", "c"], object))
     StringSplit(y=array([['a', 'b'],
@@ -102,12 +108,21 @@ def string_split(
         for text in timed(x.flat)
     ]
     counts = np.array([len(row) for row in pieces], np.int64).reshape(x.shape)
-    width = int(counts.max(initial=0))
-    reserve((*x.shape, width), object)
-    table = np.full((x.size, width), "", object)
-    for i, row in timed(enumerate(pieces)):
+    return StringSplit(padded(pieces, x.shape, ""), counts)
+
+
+def padded(rows: Sequence[Sequence[str]], shape: tuple[int, ...], fill: str) -> Array:
+    """Rows of strings as a tensor (*shape, longest row), the shorter ones padded with ``fill``.
+
+    >>> padded([["a", "b"], ["c"]], (2,), "#").tolist()
+    [['a', 'b'], ['c', '#']]
+    """
+    width = max(map(len, rows), default=0)
+    reserve((*shape, width), object)
+    table = np.full((len(rows), width), fill, object)
+    for i, row in timed(enumerate(rows)):
         table[i, : len(row)] = row
-    return StringSplit(table.reshape(*x.shape, width), counts)
+    return table.reshape(*shape, width)
 
 
 @op("RegexFullMatch", since=20)
@@ -147,10 +162,13 @@ def tf_idf_vectorizer(
     """How often each n-gram of a pool occurs in each row of ``X``, as float32.
 
     X is (tokens,) or (rows, tokens) of integers or strings. The pool holds all 1-grams, then all
-    2-grams and so on; those of length n begin at ``ngram_counts[n - 1]``. The i-th n-gram counts at
-    ``ngram_indexes[i]``. An n-gram may leave out up to ``max_skip_count`` tokens between any two of
-    its own. ``mode`` is "TF" (the count), "IDF" (the weight if it occurs), or "TFIDF" (their
-    product). Raises ValueError for pools and numbers that do not agree.
+    2-grams and so on; those of length n begin at ``ngram_counts[n - 1]``. The count of the i-th
+    n-gram goes to column ``ngram_indexes[i]``. Up to ``max_skip_count`` tokens may be skipped
+    between two neighbours of an n-gram, always the same number. ``mode`` is "TF" (the count), "IDF"
+    (the weight if the n-gram occurs), or "TFIDF" (their product).
+
+    Raises ValueError for an unknown mode, and for a pool, weights and numbers that do not agree;
+    TypeError for other dtypes.
 
     >>> tf_idf_vectorizer(
     ...     np.array([5, 7, 5, 7]), max_gram_length=2, max_skip_count=0, min_gram_length=1,
@@ -159,27 +177,18 @@ def tf_idf_vectorizer(
 
     Spec: TfIdfVectorizer-9.
     """
-    if not 1 <= min_gram_length <= max_gram_length or max_skip_count < 0:
-        raise ValueError(
-            f"n-grams of {min_gram_length} to {max_gram_length} tokens, with {max_skip_count} skips"
-        )
-    if mode not in ("TF", "IDF", "TFIDF"):
-        raise ValueError(f"mode is TF, IDF or TFIDF, not {mode!r}")
+    _check_attributes(min_gram_length, max_gram_length, max_skip_count, mode)
     if x.dtype.kind not in "iuOUT":
         raise TypeError(f"expected integers or strings, got {x.dtype}")
     if bool(pool_int64s) == bool(pool_strings) or x.ndim not in (1, 2):
         raise ValueError(f"one pool is needed, and X of rank 1 or 2; its shape is {x.shape}")
     grams = _grams(pool_int64s or pool_strings or (), ngram_counts)
-    if len(grams) != len(ngram_indexes) or min(ngram_indexes, default=0) < 0:
-        raise ValueError(f"{len(ngram_indexes)} ngram_indexes for {len(grams)} n-grams")
-    factors = weights if weights and mode != "TF" else (1.0,) * len(grams)
-    if len(factors) != len(grams):
-        raise ValueError(f"{len(factors)} weights for {len(grams)} n-grams")
+    factors = _factors(ngram_indexes, None if mode == "TF" else weights, len(grams))
     rows = x.tolist() if x.ndim == 2 else [x.tolist()]
     width = max(ngram_indexes, default=-1) + 1
     reserve((len(rows), width), np.float32)
     y = np.zeros((len(rows), width), np.float32)
-    # Those of the pool have no more tokens than it has starts.
+    # The n-grams of the pool have no more tokens than it has starts.
     lengths = range(min_gram_length, min(max_gram_length, len(ngram_counts)) + 1)
     wanted = set(grams)
     for row, tokens in enumerate(rows):
@@ -188,6 +197,25 @@ def tf_idf_vectorizer(
         for gram, place, factor in timed(zip(grams, ngram_indexes, factors, strict=True)):
             y[row, place] += factor * (min(found[gram], 1) if mode == "IDF" else found[gram])
     return y.reshape(*x.shape[:-1], width)
+
+
+def _check_attributes(shortest: int, longest: int, skips: int, mode: str) -> None:
+    if not 1 <= shortest <= longest or skips < 0:
+        raise ValueError(f"n-grams of {shortest} to {longest} tokens, with {skips} skips")
+    if mode not in ("TF", "IDF", "TFIDF"):
+        raise ValueError(f"mode is TF, IDF or TFIDF, not {mode!r}")
+
+
+def _factors(
+    places: tuple[int, ...], weights: tuple[float, ...] | None, count: int
+) -> tuple[float, ...]:
+    """The weight of each n-gram, by default 1."""
+    if len(places) != count or min(places, default=0) < 0:
+        raise ValueError(f"{len(places)} ngram_indexes for {count} n-grams")
+    factors = weights or (1.0,) * count
+    if len(factors) != count:
+        raise ValueError(f"{len(factors)} weights for {count} n-grams")
+    return factors
 
 
 def _grams(pool: Sequence[object], starts: Sequence[int]) -> list[tuple[object, ...]]:

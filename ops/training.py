@@ -1,4 +1,8 @@
-"""One step of optimizers: rate R, count T, then all tensors X, all their gradients, and so on."""
+"""One step of an optimizer.
+
+The inputs are the learning rate R, the step count T, then all tensors X, then all their gradients,
+then all their states. The results are all new tensors, then all new states.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ _TRAINING = "ai.onnx.preview.training"
 
 
 def _grouped(inputs: tuple[Array, ...], kinds: int) -> Iterator[tuple[Array, ...]]:
-    """For each tensor that is optimised, it and what belongs to it."""
+    """Each optimized tensor with its gradient and states."""
     count, rest = divmod(len(inputs), kinds)
     if rest or not count:
         raise ValueError(f"{len(inputs)} tensors do not make up groups of {kinds}")
@@ -41,6 +45,7 @@ def adagrad(
     """``X - r g / (sqrt(H) + epsilon)`` and ``H``, to which the square of ``g`` has been added.
 
     ``r`` is ``R / (1 + T decay_factor)``, and ``g`` the gradient plus ``norm_coefficient X``.
+    Raises ValueError for tensors that do not make up whole groups.
 
     >>> one = np.ones(1)
     >>> adagrad(np.array(0.5), np.array(0), one, 2 * one, 0 * one, epsilon=0.0)
@@ -69,10 +74,11 @@ def adam(
     norm_coefficient: float = 0.0,
     norm_coefficient_post: float = 0.0,
 ) -> tuple[Array, ...]:
-    """``X - r V / (sqrt(H) + epsilon)``, and the running means V of gradients and H of squares.
+    """``X - r V / (sqrt(H) + epsilon)``, and the moving averages V of g and H of ``g**2``.
 
-    ``r`` is ``R sqrt(1 - beta ** T) / (1 - alpha ** T)``, or R if T is 0; the gradient gets
-    ``norm_coefficient X``; the new X is multiplied by ``1 - norm_coefficient_post``.
+    ``r`` is ``R sqrt(1 - beta ** T) / (1 - alpha ** T)``, or R if T is 0; ``g`` is the gradient
+    plus ``norm_coefficient X``; the new X is multiplied by ``1 - norm_coefficient_post``. Raises
+    ValueError for tensors that do not make up whole groups.
 
     >>> one = np.ones(1)
     >>> adam(np.array(0.5), np.array(0), one, one, 0 * one, 0 * one, alpha=0.0, beta=0.0)[0]
@@ -103,10 +109,11 @@ def momentum(
     mode: str,
     norm_coefficient: float,
 ) -> tuple[Array, ...]:
-    """``X - R V`` and ``V = alpha V + beta g``, where beta is 1 at first (T = 0).
+    """``X - R V`` and ``V = alpha V + beta g``, where beta is 1 in the first step (T = 0).
 
-    ``g`` is the gradient plus ``norm_coefficient X``. ``mode`` is "standard", or "nesterov" for
-    ``X - R (g + alpha V)``.
+    ``g`` is the gradient plus ``norm_coefficient X``. ``mode`` is "standard", or "nesterov" for ``X
+    - R (g + alpha V)``. Raises ValueError for another mode and for tensors that do not make up
+    whole groups.
 
     >>> one = np.ones(1)
     >>> momentum(np.array(0.5), np.array(1), one, one, one, alpha=0.5, beta=1.0,

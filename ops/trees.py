@@ -8,11 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ._budget import check_time, reserve, turn
-from ._registry import op
+from ._registry import ML, op
 from ._typing import Array
 from .prediction import TRANSFORMS, transformed
 
-_ML = "ai.onnx.ml"
 _COMPARISONS: tuple[Callable[[Array, Array], Array], ...] = (
     np.less_equal, np.less, np.greater_equal, np.greater, np.equal, np.not_equal,
 )  # fmt: skip
@@ -88,7 +87,7 @@ def indices(numbers: Sequence[object] | Array, size: int | Array) -> Array:
     return found
 
 
-@op("TreeEnsemble", since=5, domain=_ML)
+@op("TreeEnsemble", since=5, domain=ML)
 def tree_ensemble(
     x: Array,
     /,

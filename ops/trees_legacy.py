@@ -14,12 +14,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ._budget import reserve, timed, turn
-from ._registry import op
+from ._registry import ML, op
 from ._typing import Array
 from .prediction import labels_of, transformed
 from .trees import Forest, arrived, indices, put_together
 
-_ML = "ai.onnx.ml"
 _MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ", "LEAF")
 _LEAF = len(_MODES) - 1
 _AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
@@ -134,7 +133,7 @@ def _given(numbers: tuple[float, ...] | None, tensor: Array | None) -> Array:
     return np.array(numbers or (), np.float64) if tensor is None else tensor.reshape(-1)
 
 
-@op("TreeEnsembleRegressor", since=1, until=5, domain=_ML, rounds=True)
+@op("TreeEnsembleRegressor", since=1, until=5, domain=ML, rounds=True)
 def tree_ensemble_regressor(
     x: Array,
     /,
@@ -198,7 +197,7 @@ class TreeEnsembleClassifier(NamedTuple):
     z: Array
 
 
-@op("TreeEnsembleClassifier", since=1, until=5, domain=_ML, rounds=(1,))
+@op("TreeEnsembleClassifier", since=1, until=5, domain=ML, rounds=(1,))
 def tree_ensemble_classifier(
     x: Array,
     /,

@@ -7,9 +7,10 @@ import math
 import numpy as np
 
 from .._budget import reserve
-from .._checks import axis_in, indices_in, per_column
+from .._checks import axis_in, per_column
 from .._registry import op
 from .._typing import Array
+from ..indexing import gather
 from ..matmul import matmul
 
 # The sixteen levels of NF4 (Dettmers et al. 2023) and of FP4, by their 4-bit codes.
@@ -166,25 +167,20 @@ def gather_block_quantized(
     """
     packed = data.dtype == np.uint8 and bits < 8
     data = unpack_bits(data, bits) if packed else data
-    if block_size < 1:
-        raise ValueError(f"blocks of {block_size} elements")
-    gathered, blocked = axis_in(gather_axis, data.ndim), axis_in(quantize_axis, data.ndim)
-    blocks = [*data.shape]
-    blocks[blocked] = -(-blocks[blocked] // block_size)
+    axis, blocked = axis_in(gather_axis, data.ndim), axis_in(quantize_axis, data.ndim)
+    blocks = _block_grid(data.shape, blocked, block_size)
     if packed and zero_points is not None:
         zero_points = unpack_bits(zero_points, bits)[..., : blocks[-1]]
     for value in (scales, zero_points):
-        if value is not None and [*value.shape] != blocks:
+        if value is not None and value.shape != blocks:
             raise ValueError(f"scales or zero points of shape {value.shape} for blocks {blocks}")
-    places = indices_in(indices, data.shape[gathered])
-    shape = (*data.shape[:gathered], *indices.shape, *data.shape[gathered + 1 :])
-    reserve(shape, np.float32)
-    rows = data.take(places, axis=gathered).astype(np.float32)
+    reserve((*data.shape[:axis], *indices.shape, *data.shape[axis + 1 :]), np.float32)
+    rows = gather(data, indices, axis=axis).astype(np.float32)
     # Behind the gathered axis every axis moves by the extra ranks of the indices.
-    along = blocked + (indices.ndim - 1 if blocked > gathered else 0)
+    along = blocked + (indices.ndim - 1 if blocked > axis else 0)
 
     def spread(value: Array) -> Array:
-        chosen = value.take(places, axis=gathered).astype(np.float32)
+        chosen = gather(value, indices, axis=axis).astype(np.float32)
         return chosen.take(np.arange(rows.shape[along]) // block_size, along)
 
     if zero_points is not None:
@@ -192,3 +188,10 @@ def gather_block_quantized(
     elif data.dtype == np.uint8:
         rows = rows - np.float32(2 ** (bits - 1))
     return np.asarray(rows * spread(scales)).astype(scales.dtype, copy=False)
+
+
+def _block_grid(shape: tuple[int, ...], axis: int, block_size: int) -> tuple[int, ...]:
+    """The shape of what there is one of per block along the axis."""
+    if block_size < 1:
+        raise ValueError(f"blocks of {block_size} elements")
+    return (*shape[:axis], -(-shape[axis] // block_size), *shape[axis + 1 :])

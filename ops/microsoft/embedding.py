@@ -1,4 +1,4 @@
-"""The embedding layer of BERT in one operator."""
+"""The embedding layer of BERT as one operator."""
 
 from __future__ import annotations
 
@@ -38,10 +38,12 @@ def embed_layer_normalization(
     epsilon: float = 1e-12,
     mask_index_type: int | None = None,
 ) -> EmbedLayerNormalization:
-    """The normalised sum of word, position and segment embeddings, each row's length, the sum.
+    """The normalized sum of word, position and segment embeddings, the row lengths, and the sum.
 
-    Ids are int32 (batch, length). Positions count from 0 unless given. ``mask_index`` is the sum of
-    the mask in each row, or 0. Raises IndexError for an id outside its table.
+    Ids are int32 (batch, length), the output (batch, length, hidden). Positions count from 0 unless
+    given. ``mask_index`` (int32) is the sum of the mask in each row, or 0 without a mask.
+
+    Raises IndexError for an id outside its table, TypeError for ids that are not integers.
 
     >>> table, one = np.array([[0.0, 2.0], [5.0, 5.0]]), np.ones(2)
     >>> ids = np.array([[0, 1]], np.int32)
@@ -100,6 +102,8 @@ def qembed_layer_normalization(
 ) -> QEmbedLayerNormalization:
     """EmbedLayerNormalization with 8-bit tables and weights, each with a scale and a zero point.
 
+    Raises IndexError for an id outside its table, and the errors of DequantizeLinear.
+
     >>> table, scale, zero = np.uint8([[1, 3]]), np.float32(1), np.uint8(1)
     >>> ids = np.array([[0]], np.int32)
     >>> qembed_layer_normalization(
@@ -110,22 +114,15 @@ def qembed_layer_normalization(
 
     Spec: com.microsoft.QEmbedLayerNormalization-1.
     """
+    real = dequantize_linear
+    words = real(word_embedding_quant, word_embedding_scale, word_embedding_zero_point)
+    places = real(position_embedding_quant, position_embedding_scale, position_embedding_zero_point)
     segments = None
     if segment_embedding is not None and segment_embedding_scale is not None:
-        segments = dequantize_linear(
-            segment_embedding, segment_embedding_scale, segment_embedding_zero_point
-        )
+        segments = real(segment_embedding, segment_embedding_scale, segment_embedding_zero_point)
+    gamma = real(gamma_quant, gamma_scale, gamma_zero_point)
+    beta = real(beta_quant, beta_scale, beta_zero_point)
     found = embed_layer_normalization(
-        input_ids,
-        segment_ids,
-        dequantize_linear(word_embedding_quant, word_embedding_scale, word_embedding_zero_point),
-        dequantize_linear(
-            position_embedding_quant, position_embedding_scale, position_embedding_zero_point
-        ),
-        segments,
-        dequantize_linear(gamma_quant, gamma_scale, gamma_zero_point),
-        dequantize_linear(beta_quant, beta_scale, beta_zero_point),
-        mask,
-        epsilon=epsilon,
+        input_ids, segment_ids, words, places, segments, gamma, beta, mask, epsilon=epsilon
     )
     return QEmbedLayerNormalization(found.output, found.mask_index)

@@ -1,17 +1,17 @@
-"""Texts cut into words, as scikit-learn's vectorizers have it done."""
+"""Texts split into tokens, as scikit-learn's vectorizers do it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from .._budget import reserve, timed
+from .._budget import timed
 from .._regex import compiled
 from .._registry import op
 from .._typing import Array
+from ..text import padded
 
-_BEGIN, _END = "\x02", "\x03"
+_BEGIN, _END = "\x02", "\x03"  # STX and ETX of ASCII
 
 
 @op("Tokenizer", since=1, domain="com.microsoft")
@@ -37,6 +37,7 @@ def tokenizer(
     attributes that leave nothing to do; TypeError for what is not strings of rank 1 or 2;
     ImportError without the extra ``text``.
 
+    >>> import numpy as np
     >>> words = np.array(["to be,", "or"], object)
     >>> tokenizer(words, mark=0, mincharnum=2, pad_value="#", tokenexp="[a-z]+")
     array([['to', 'be'],
@@ -50,23 +51,22 @@ def tokenizer(
         raise ValueError(f"no token has less than {mincharnum} characters")
     if not separators and not tokenexp:
         raise ValueError("neither separators nor an expression for tokens are given")
-    if separators == ("",):
-        rows = [list(text) for text in timed(x.flat)]
-    elif separators:
-        cuts = [compiled(separator, longest=True) for separator in separators]
-        rows = [_between(text, cuts) for text in timed(x.flat)]
-    else:
-        token = compiled(tokenexp or "", longest=True)
-        rows = [[m.group() for m in timed(token.finditer(text))] for text in timed(x.flat)]
-    rows = [[token for token in row if len(token) >= mincharnum] for row in timed(rows)]
+    split = _splitter(separators, tokenexp or "")
+    rows = [[s for s in split(text) if len(s) >= mincharnum] for text in timed(x.flat)]
     if mark and any(rows):
         rows = [[_BEGIN, *row, _END] for row in rows]
-    width = max(map(len, rows), default=0)
-    reserve((*x.shape, width), object)
-    table = np.full((x.size, width), pad_value, object)
-    for i, row in timed(enumerate(rows)):
-        table[i, : len(row)] = row
-    return table.reshape(*x.shape, width)
+    return padded(rows, x.shape, pad_value)
+
+
+def _splitter(separators: tuple[str, ...] | None, tokenexp: str) -> Callable[[str], list[str]]:
+    """From a text to its tokens; ``tokenexp`` counts only without separators."""
+    if separators == ("",):
+        return list
+    if separators:
+        cuts = [compiled(separator, longest=True) for separator in separators]
+        return lambda text: _between(text, cuts)
+    token = compiled(tokenexp, longest=True)
+    return lambda text: [match.group() for match in timed(token.finditer(text))]
 
 
 def _between(text: str, separators: list[Any]) -> list[str]:

@@ -304,11 +304,11 @@ def test_floats_show_what_their_scale_was(scale: float) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64, np.uint32, bool, object])
 def test_what_has_no_scale_is_refused(dtype: Any) -> None:
-    with pytest.raises(TypeError, match="is no type of quantized numbers"):
+    with pytest.raises(TypeError, match="is not a type of quantized numbers"):
         dequantize_linear(np.ones(1).astype(dtype), one(1))
-    with pytest.raises(TypeError, match="is no type of quantized numbers"):
+    with pytest.raises(TypeError, match="is not a type of quantized numbers"):
         quantize_linear(f32(1), one(1), np.ones(()).astype(dtype))
-    with pytest.raises(TypeError, match="is no type of quantized numbers"):
+    with pytest.raises(TypeError, match="is not a type of quantized numbers"):
         quantize_linear(f32(1), one(1), one(0, np.int32))
     with pytest.raises(TypeError, match="expected floats"):
         dynamic_quantize_linear(np.ones(1, np.int32))

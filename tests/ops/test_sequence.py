@@ -220,7 +220,7 @@ def test_sequence_map_of_nothing_gives_an_empty_sequence_for_each_output() -> No
 
 @pytest.mark.parametrize("other", [[C], [A, B, C]])
 def test_sequence_map_refuses_sequences_of_different_lengths(other: list[Array]) -> None:
-    with pytest.raises(ValueError, match="run alongside"):
+    with pytest.raises(ValueError, match="cannot be iterated together"):
         sequence_map([A, B], other, body=Body(lambda x, y: (x,), None))
 
 

@@ -206,7 +206,7 @@ def test_tile_of_one_axis(x_axis: tuple[Array, int], count: int) -> None:
 
 def test_tile_refuses() -> None:
     for repeats in ([2], [2, 2, 2], [2, -1]):
-        with pytest.raises(ValueError, match="one count an axis"):
+        with pytest.raises(ValueError, match="one count per axis"):
             tile(np.zeros((2, 2)), np.array(repeats))
     with pytest.raises(ValueError, match="axis 2 does not exist"):
         tile_1(np.zeros((2, 2)), np.array(1), np.array(2))
