@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from embedx.errors import ModelError
+from embedx.errors import ConfigError, ModelError
 from embedx.model.onnx_file import read_model
-from embedx.rewrite.cut import truncate, with_free_lengths
+from embedx.rewrite.cut import reshaped, truncate, with_free_lengths
 from embedx.rewrite.layers import find_layers
-from embedx.rewrite.normal import (
-    sort_nodes,
-)
+from embedx.rewrite.normal import sort_nodes
 from embedx.run.engine import Engine
 from tests.models import graph as parsed
 from tests.tiny import bert
@@ -41,3 +39,32 @@ def test_freed_lengths_accept_any() -> None:
     graph = parsed("g (float[batch,4] x) => (float[batch,4] z) { z = Neg(x) }")
     freed = Engine(with_free_lengths(graph, 4))
     assert freed.run([np.zeros((1, 7), np.float32)])[0].shape == (1, 7)
+
+
+TWO = "g (float[batch,4] x, int64[N] i) => (float[batch,4] z, int64[N] j) {z = Neg(x) j = Neg(i)}"
+
+
+@pytest.mark.parametrize(
+    ("batch", "shapes", "found"),
+    [
+        (None, None, ["float32[batch, 4]", "int64[N]"]),
+        (3, None, ["float32[3, 4]", "int64[3]"]),
+        (None, [(2, 4), (7,)], ["float32[2, 4]", "int64[7]"]),
+        (3, [(2, 4), (7,)], ["float32[3, 4]", "int64[3]"]),
+    ],
+)
+def test_declared_sizes_are_replaced(batch: int | None, shapes: Any, found: list[str]) -> None:
+    graph = reshaped(parsed(TWO), batch, shapes)
+    assert [str(v.type) for v in graph.inputs] == found
+
+
+@pytest.mark.parametrize("shapes", [[], [(2, 4)], [(2, 4), (7,), (1,)], [(2, 4), (7, 1)]])
+def test_shapes_for_other_inputs_are_refused(shapes: Any) -> None:
+    with pytest.raises(ConfigError, match="input_shapes"):
+        reshaped(parsed(TWO), None, shapes)
+
+
+def test_truncation_at_an_output_keeps_its_type_and_drops_the_other() -> None:
+    graph = truncate(parsed(TWO), "j")
+    assert [(v.name, str(v.type)) for v in graph.outputs] == [("j", "int64[N]")]
+    assert [node.outputs for node in graph.nodes] == [("j",)]
