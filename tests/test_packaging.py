@@ -18,7 +18,9 @@ pytestmark = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the 
 
 
 def command(*arguments: str | Path, cwd: Path) -> str:
-    done = subprocess.run([*map(str, arguments)], cwd=cwd, capture_output=True, text=True)
+    done = subprocess.run(
+        [*map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

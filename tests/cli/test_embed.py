@@ -102,7 +102,7 @@ def test_embed_writes_into_a_pipe(run: Any, folder: Path, tmp_path: Path) -> Non
     path = tmp_path / "pipe"
     os.mkfifo(path)
     found: list[bytes] = []
-    reader = threading.Thread(target=lambda: found.append(path.read_bytes()))
+    reader = threading.Thread(target=lambda: found.append(path.read_bytes()), daemon=True)
     reader.start()
     assert run("embed", "-m", folder, "a", "-o", path)[0] == 0
     reader.join(10)

@@ -111,7 +111,7 @@ def test_truncate_writes_through_links_and_into_pipes(
     assert len(Engine(link).graph.nodes) > 0
     os.mkfifo(pipe)
     found: list[bytes] = []
-    reader = threading.Thread(target=lambda: found.append(pipe.read_bytes()))
+    reader = threading.Thread(target=lambda: found.append(pipe.read_bytes()), daemon=True)
     reader.start()
     assert run("truncate", folder, "--layer", "0", "-o", pipe)[0] == 0
     reader.join(10)

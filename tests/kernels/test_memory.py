@@ -135,7 +135,7 @@ def test_children_at_work_at_once_share_nothing(method: str) -> None:
         running = pool.submit(parent)
         loaded = engine if method == "fork" else None
         children = [
-            context.Process(target=child, args=(loaded, seed, together, answers))
+            context.Process(target=child, args=(loaded, seed, together, answers), daemon=True)
             for seed in range(2)
         ]
         try:
@@ -148,7 +148,7 @@ def test_children_at_work_at_once_share_nothing(method: str) -> None:
             for process in children:
                 process.join(10)
                 process.kill()
-    assert (found, running.result()) == ([0, 0], 0)
+    assert (found, running.result(60)) == ([0, 0], 0)
 
 
 def overwrite(array: Array) -> None:

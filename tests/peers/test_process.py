@@ -42,6 +42,6 @@ def test_a_side_that_ends(folder: Path, tmp_path: Path) -> None:
     }
     with Side("onnx.reference", job) as side:
         side._process.kill()
-        side._process.wait()
+        side._process.wait(30)
         with pytest.raises(ConfigError, match="its process ended with code -9"):
             side.run()

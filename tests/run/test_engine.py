@@ -208,11 +208,11 @@ def test_threads_share_an_engine() -> None:
     def work(i: int) -> None:
         right.extend(np.array_equal(engine.run(feeds[i])[0], expected[i]) for _ in range(5))
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    threads = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     assert right == [True] * 20
 
 

@@ -65,5 +65,7 @@ from embedx.run.limits import free_bytes
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 print(free_bytes())
 """
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
     assert 0 < int(out.stdout) < 4 << 30

@@ -133,7 +133,7 @@ class Pauses:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self._thread.join()
+        self._thread.join(10)
 
     def seconds(self, start: float, end: float) -> float:
         """How much of a time was paused."""
@@ -241,7 +241,7 @@ def ask(
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
     arguments = (results, server.port, expected, clients, seconds, kind)
-    process = context.Process(target=_client, args=arguments)
+    process = context.Process(target=_client, args=arguments, daemon=True)
     process.start()
     probes: list[tuple[float, float]] = []
     resident: list[float] = []
@@ -255,7 +255,7 @@ def ask(
             resident.append(server.resident_bytes() / 2**20)
             time.sleep(0.1)
         found, times, texts = results.get(timeout=30)
-        process.join()
+        process.join(30)
         paused = pauses.seconds(first, time.perf_counter())
     live = [end - start for start, end in probes if not pauses.seconds(start, end)]
     return Asked(found, times, texts, max(1.0, seconds - paused), live, resident, paused)

@@ -73,7 +73,7 @@ def test_texts_of_one_length_run_together_whoever_sent_them() -> None:
         assert [*found] == [[1, 2], [3], [4, 5, 6]]
 
     with batcher_of() as batcher:
-        asyncio.run(main(batcher))
+        asyncio.run(asyncio.wait_for(main(batcher), 60))
     assert sorted(map(sorted, view.batches)) == [[1, 3, 5], [2, 4], [6]]
 
 
@@ -95,7 +95,7 @@ def test_who_came_first_is_served_first(lengths: list[int]) -> None:
         assert await asyncio.gather(blocking, *waiting) == [[99], *([i] for i in range(6))]
 
     with batcher_of(wait=0) as batcher:
-        asyncio.run(main(batcher))
+        asyncio.run(asyncio.wait_for(main(batcher), 60))
     assert view.batches == [[i] for i in range(6)]
 
 
@@ -124,7 +124,7 @@ def test_answers_are_arrays_of_their_own() -> None:
 
     view = OneArray()
     with batcher_of() as batcher:
-        asyncio.run(main(batcher))
+        asyncio.run(asyncio.wait_for(main(batcher), 60))
 
 
 def test_workers_hold_blas_to_one_thread(folder: Path) -> None:
@@ -150,13 +150,13 @@ def test_workers_hold_blas_to_one_thread(folder: Path) -> None:
     engine.run(feeds)  # the libraries are loaded and known
     before = limits()
     with batcher_of(workers=2, wait=0) as batcher:
-        asyncio.run(main(batcher))
+        asyncio.run(asyncio.wait_for(main(batcher), 60))
     assert seen == {1}
     assert limits() == before
 
 
 def served(batcher: Batcher, answers: Any) -> None:
-    answers.put(asyncio.run(ask(batcher, FakeView(), text(5), text(6))))
+    answers.put(asyncio.run(asyncio.wait_for(ask(batcher, FakeView(), text(5), text(6)), 30)))
     batcher.close()
 
 
@@ -169,7 +169,9 @@ def test_a_process_may_fork_before_it_serves() -> None:
     context = multiprocessing.get_context("fork")
     answers = context.Queue()
     with batcher_of() as batcher:
-        children = [context.Process(target=served, args=(batcher, answers)) for _ in range(2)]
+        children = [
+            context.Process(target=served, args=(batcher, answers), daemon=True) for _ in range(2)
+        ]
         for child in children:
             child.start()
         assert [answers.get(timeout=30) for _ in children] == [[5, 6], [5, 6]]
@@ -185,7 +187,7 @@ def test_endpoints_never_share_a_batch() -> None:
         await asyncio.gather(*(ask(batcher, views[i % 2], text(i)) for i in range(6)))
 
     with batcher_of() as batcher:
-        asyncio.run(main(batcher))
+        asyncio.run(asyncio.wait_for(main(batcher), 60))
     assert [sorted(i for b in v.batches for i in b) for v in views] == [[0, 2, 4], [1, 3, 5]]
 
 
@@ -198,7 +200,7 @@ def test_batches_are_bounded(limit: int | None, tokens: int, most: int) -> None:
         assert await ask(batcher, view, *map(text, range(9))) == list(range(9))
 
     with batcher_of(max_batch_tokens=tokens) as batcher:
-        asyncio.run(main(batcher))
+        asyncio.run(asyncio.wait_for(main(batcher), 60))
     assert max(map(len, view.batches)) == most
 
 
@@ -217,7 +219,7 @@ def test_a_full_queue_refuses_and_forgets_nothing() -> None:
         assert await ask(batcher, view, text(9)) == [9]
 
     with batcher_of(max_queued_tokens=12) as batcher:
-        asyncio.run(main(batcher))
+        asyncio.run(asyncio.wait_for(main(batcher), 60))
         assert (batcher.queued_tokens, batcher.queued_texts) == (0, 0)
 
 
@@ -240,7 +242,7 @@ def test_past_the_deadline_and_after_cancelling_nothing_runs() -> None:
         assert await running == [1]
 
     with batcher_of() as batcher:
-        asyncio.run(main(batcher))
+        asyncio.run(asyncio.wait_for(main(batcher), 60))
     assert other.batches == []
 
 
@@ -257,7 +259,7 @@ def test_closing_runs_what_waits_and_refuses_what_comes() -> None:
         assert refused.value.status == 503
 
     with batcher_of(wait=60) as batcher:
-        asyncio.run(main(batcher))
+        asyncio.run(asyncio.wait_for(main(batcher), 60))
 
 
 def test_many_requests_at_once_get_the_pipelines_values(folder: Path) -> None:
@@ -286,7 +288,7 @@ def test_many_requests_at_once_get_the_pipelines_values(folder: Path) -> None:
     async def main() -> None:
         await asyncio.gather(*(one(row, row % 2) for row in range(60)))
 
-    asyncio.run(main())
+    asyncio.run(asyncio.wait_for(main(), 60))
     service.close()
     sizes = service.metrics.batch_texts
     assert "embedx_batch_texts_count" in "".join(sizes.lines())

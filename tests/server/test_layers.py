@@ -33,6 +33,11 @@ def test_modules_import_from_the_left_only(name: str) -> None:
 def test_the_command_line_loads_no_web_framework() -> None:
     code = "import sys, embedx.cli.main; embedx.cli.main._parser(); print(*sys.modules)"
     result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        timeout=60,
     )
     assert not {"fastapi", "starlette", "uvicorn", "pydantic", "onnx"} & {*result.stdout.split()}

@@ -42,4 +42,4 @@ def test_models_stay_and_old_endpoints_go(folder: Path) -> None:
         assert (app.service, app.service.reload_error) == (service, error)
         app.service.close()
 
-    asyncio.run(main())
+    asyncio.run(asyncio.wait_for(main(), 60))

@@ -151,7 +151,7 @@ def test_a_body_that_is_too_large(server: Server) -> None:
 
 def test_slow_clients_are_hung_up_on_and_hold_up_nobody(server: Server) -> None:
     """One never ends its headers (no answer), one its body (408)."""
-    connections = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(40)]
+    connections = [socket.create_connection(("127.0.0.1", server.port), 20) for _ in range(40)]
     start = time.monotonic()
     for i, connection in enumerate(connections):
         head = b"POST /embed HTTP/1.1\r\nHost: a\r\n"
@@ -185,7 +185,7 @@ def test_a_client_that_goes_away_is_forgotten(server: Server) -> None:
     body = json.dumps({"inputs": ["the cat sat on the mat"] * 32}).encode()
     head = b"POST /embed HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
     for _ in range(5):
-        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
             connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
     for _ in range(100):
         page = server.get("/metrics")[1]
@@ -219,7 +219,7 @@ def test_starting_in_vain(arguments: tuple[str, ...], code: int, message: str) -
 
 def test_sigterm_under_load_loses_nothing(folder: Path, tmp_path: Path) -> None:
     with serving(tmp_path, *MODEL, str(folder)) as server:
-        found = asyncio.run(_until_refused(server))
+        found = asyncio.run(asyncio.wait_for(_until_refused(server), 120))
         assert server.process.wait(30) == 0
         log = server.log.read_text()
     assert found["lost"] == 0

@@ -466,11 +466,11 @@ def test_models_work_in_other_processes(start: Any, made: str, tmp_path: Path) -
     answers = context.Queue()
     here = queue.SimpleQueue[Any]()
     _encoded(model, texts, here)
-    process = context.Process(target=_encoded, args=(model, texts, answers))
+    process = context.Process(target=_encoded, args=(model, texts, answers), daemon=True)
     process.start()
     found = answers.get(timeout=60)
-    process.join()
-    np.testing.assert_array_equal(found, here.get())
+    process.join(30)
+    np.testing.assert_array_equal(found, here.get(timeout=0))
 
 
 def test_what_was_set_is_pickled_and_what_was_read_is_read_again(tmp_path: Path) -> None:
