@@ -74,7 +74,7 @@ def test_damaged_files_raise_nothing_but_our_own_errors(data: st.DataObject) -> 
         (tensor_with(dims=[-1], data_type=1), r"has the dimensions \(-1,\)"),
         (tensor_with(dims=[2**40, 2**40], data_type=1), "has the dimensions"),
         (tensor_with(dims=[0, 2**40], data_type=1), r"has the dimensions \(0, 1099511627776\)"),
-        (tensor_with(dims=[2], data_type=99), "99 is no ONNX element type"),
+        (tensor_with(dims=[2], data_type=99), "99 is not an ONNX element type"),
         (tensor_with(dims=[2], data_type=1, raw_data=b"1234"), "takes 8 bytes, not 4"),
         (tensor_with(dims=[2], data_type=1, float_data=[1.0]), "has 1 of 2 elements"),
         (tensor_with(dims=[2], data_type=1, int64_data=[1, 2]), "in int64_data, not float_data"),
