@@ -1,4 +1,4 @@
-"""What NumPy is too lenient about: axes, indices, mixed types. One place for each check."""
+"""Checks that NumPy does not make, or not as ONNX does: axes, indices, dtypes."""
 
 from __future__ import annotations
 
@@ -73,41 +73,41 @@ def numbers(*arrays: Array) -> None:
 
 
 def same_numbers(*arrays: Array) -> None:
-    """``same_type`` for what is computed with: TypeError for bools and strings, too."""
+    """``same_type`` for arithmetic: TypeError for bools and strings, too."""
     numbers(*arrays[:1])
     same_type(*arrays)
 
 
 def per_channel(values: Array, x: Array) -> Array:
-    """One number a channel, so that it broadcasts to ``x``, whose axis 1 has the channels.
+    """One number per channel, reshaped to broadcast to ``x`` (batch, channels, ...).
 
-    Raises ValueError for another number of numbers, TypeError for another dtype than that of ``x``.
+    Raises ValueError for another shape, TypeError for another dtype than that of ``x``.
 
     >>> per_channel(np.zeros(3), np.zeros((2, 3, 5, 5))).shape
     (3, 1, 1)
     """
     one_type(x, values)
     if x.ndim < 2 or values.shape != x.shape[1:2]:
-        raise ValueError(f"expected one number a channel of {x.shape}, got shape {values.shape}")
+        raise ValueError(f"expected one number per channel of {x.shape}, got shape {values.shape}")
     return values.reshape(-1, *[1] * (x.ndim - 2))
 
 
 def per_column(values: Array, x: Array) -> Array:
-    """One number for each of the last axis of ``x``: the values as they are.
+    """One number per element of the last axis of ``x``: the values as they are.
 
-    Raises ValueError for another number of numbers, TypeError for another dtype than that of ``x``.
+    Raises ValueError for another shape, TypeError for another dtype than that of ``x``.
 
     >>> per_column(np.ones(3), np.zeros((2, 3)))
     array([1., 1., 1.])
     """
     one_type(x, values)
     if x.ndim < 1 or values.shape != x.shape[-1:]:
-        raise ValueError(f"expected one number a column of {x.shape}, got shape {values.shape}")
+        raise ValueError(f"expected one number per column of {x.shape}, got shape {values.shape}")
     return values
 
 
 def integers(*arrays: Array) -> None:
-    """Raise TypeError unless all arrays hold integers: places and counts are not rounded."""
+    """Raise TypeError unless all arrays hold integers: indices and counts are not rounded."""
     for array in arrays:
         if array.dtype.kind not in "iu":
             raise TypeError(f"expected integers, got {array.dtype}")

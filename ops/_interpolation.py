@@ -1,4 +1,4 @@
-"""Values between the elements of a tensor: kernels, the elements that they weigh, their sum."""
+"""Interpolation between the elements of a tensor: kernels, their taps, and weighted sums."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def cubic_kernel(a: float) -> Kernel:
 
 
 class Taps(NamedTuple):
-    """The elements around each of some points, along one axis; the last dimension counts them."""
+    """The elements around points along one axis, and their weights: (..., count)."""
 
     places: Array
     weights: Array
 
 
 def nearest(points: Array) -> Taps:
-    """The one element nearest to each point, the even one of two.
+    """The element nearest to each point, ties to even.
 
     >>> nearest(np.array([0.5, 1.6])).places.tolist()
     [[0], [2]]
@@ -72,7 +72,7 @@ def taps(points: Array, kernel: Kernel, radius: int, stretch: float = 1.0) -> Ta
 
 
 def inside(place: Array, size: int) -> tuple[Array, Array]:
-    """Each place moved into the axis, and whether it was there before.
+    """Each position clamped to the axis, and whether it was inside before.
 
     >>> inside(np.array([-1, 1]), 2)
     (array([0, 1]), array([False,  True]))
@@ -81,7 +81,7 @@ def inside(place: Array, size: int) -> tuple[Array, Array]:
 
 
 def sample(x: Array, axes: Sequence[Taps]) -> Array:
-    """The weighted sum of what the taps see; what lies outside of ``x`` counts as zero.
+    """The weighted sum of the tapped elements; those outside of ``x`` count as zero.
 
     ``x`` is (batch, channels, *size), ``axes`` holds for each axis of ``size`` taps (batch, points,
     count); the result is (batch, channels, points).

@@ -1,6 +1,6 @@
 """What RNN, GRU and LSTM share: running a cell over sequences, and the cells' activations.
 
-The LSTM's own cell is here, too, for the sake of its quantized form.
+The cell of the LSTM is here, too, as its quantized form shares it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from ._checks import one_type
 from ._typing import Array
 
 Cell: TypeAlias = Callable[..., tuple[Array, ...]]
-"""From a direction, its projected input at one time and its states to its next states."""
+"""From a direction, its projected input at one time step and its states to its next states."""
 Activation: TypeAlias = Callable[[Array], Array]
 
-# Each function with the defaults of the alpha and beta that it takes, as far as it takes them.
+# Each function of the standard with the defaults of its alpha and beta, if it has them.
 _ACTIVATIONS: dict[str, tuple[Callable[..., Array], dict[str, float]]] = {
     "affine": (lambda x, alpha, beta: alpha * x + beta, {"alpha": 1.0, "beta": 0.0}),
     "elu": (activation.elu, {"alpha": 1.0}),
@@ -42,10 +42,9 @@ def activations(
     betas: Sequence[float] | None,
     clip: float | None,
 ) -> list[Activation]:
-    """The functions of these names, each taking its numbers from the front of the lists.
+    """The functions of these names, each taking its alpha and beta from the front of the lists.
 
-    With ``clip`` their inputs are first moved into [-clip, clip]. Raises ValueError for a name that
-    does not exist.
+    With ``clip`` their inputs are clipped to [-clip, clip]. Raises ValueError for an unknown name.
 
     >>> first, second = activations(["Tanh", "Affine"], [2.0], [1.0], None)
     >>> second(np.array([3.0]))
@@ -84,7 +83,7 @@ class Layer:
     r_bias: Array
     lengths: Array
     backwards: tuple[bool, ...]
-    """For each direction whether it runs from the end."""
+    """Whether each direction runs from the end."""
     layout: int
 
     def activations(
@@ -105,8 +104,8 @@ class Layer:
     def run(self, cell: Cell, *initial: Array | None) -> tuple[Array, ...]:
         """All outputs and the final states, in the layout of the inputs.
 
-        All sequences begin together, each at its own end if they run backwards. When one is over
-        its states stay as they are, and its outputs are zero.
+        All sequences begin together, each at its own end if they run backwards. Behind the end of
+        a sequence its states stay as they are, and its outputs are zero.
         """
         (time, batch, _), hidden = self.x.shape, self.r.shape[2]
         shape = (len(self.backwards), batch, hidden)
@@ -128,11 +127,11 @@ class Layer:
         return y, *finals
 
     def from_input(self, k: int) -> Array:
-        """What X adds to the gates of direction k: (time, batch, gates * hidden)."""
+        """The contribution of X to the gates of direction k: (time, batch, gates * hidden)."""
         return np.asarray(self.x @ self.w[k].T + self.w_bias[k])
 
     def from_state(self, k: int, h: Array) -> Array:
-        """What the states (batch, hidden) add to the gates of direction k."""
+        """The contribution of the states (batch, hidden) to the gates of direction k."""
         return np.asarray(h @ self.r[k].T + self.r_bias[k])
 
     def _initial(self, state: Array | None, shape: tuple[int, ...]) -> Array:
@@ -156,7 +155,7 @@ def layer(
     hidden_size: int | None,
     layout: int,
 ) -> Layer:
-    """A layer whose cells have so many gates. Raises ValueError for shapes that do not agree."""
+    """A layer whose cells have ``gates`` gates. Raises ValueError for shapes that do not fit."""
     orders = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
     if direction not in orders:
         raise ValueError(f"direction is one of {', '.join(orders)}, not {direction!r}")

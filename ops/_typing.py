@@ -1,4 +1,4 @@
-"""The words of the operators' signatures: arrays, ONNX element types, loop bodies."""
+"""The types in operators' signatures: arrays, ONNX element types, subgraphs."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def dtype_of(code: int) -> np.dtype[Any]:
     Raises ValueError for a number that is no element type. Spec: onnx.proto, TensorProto.DataType.
     """
     if code not in _NAMES:
-        raise ValueError(f"{code} is no ONNX element type (1 to {max(_NAMES)})")
+        raise ValueError(f"{code} is not an ONNX element type (1 to {max(_NAMES)})")
     name = _NAMES[code]
     if name in ("object", "bool") or hasattr(np, name):
         return np.dtype(name)
@@ -94,7 +94,7 @@ def code_of(dtype: np.dtype[Any]) -> int:
 
 
 def is_foreign(dtype: np.dtype[Any]) -> bool:
-    """True for the dtypes of ml_dtypes, whose kind is no guide: one of them has that of a float.
+    """True for the dtypes of ml_dtypes, whose ``kind`` does not tell floats from integers.
 
     >>> is_foreign(dtype_of(19)), is_foreign(np.dtype("float32"))
     (True, False)
@@ -103,7 +103,7 @@ def is_foreign(dtype: np.dtype[Any]) -> bool:
 
 
 def native(x: Array) -> Array:
-    """Elements of ml_dtypes in the float32 or int32 that holds them, all others as they are."""
+    """Dtypes of ml_dtypes converted exactly to float32 or int32, all others as they are."""
     if not is_foreign(x.dtype):
         return x
     return x.astype(np.float32 if is_floating(x.dtype) else np.int32)

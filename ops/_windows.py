@@ -1,4 +1,4 @@
-"""Where a kernel stands on an image: the geometry that convolution and pooling share."""
+"""The positions of a kernel on an image: the geometry that convolution and pooling share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 
 @dataclass(frozen=True)
 class Windows:
-    """The places of a kernel on the last axes of a tensor; one number an axis everywhere."""
+    """The positions of a kernel along the last axes of a tensor, one number per axis throughout."""
 
     size: tuple[int, ...]
     """The image without its padding."""
@@ -28,9 +28,9 @@ class Windows:
     before: tuple[int, ...]
     """The padding in front."""
     after: tuple[int, ...]
-    """The padding behind; a last window may hang over it."""
+    """The padding behind; a last window may reach beyond it."""
     counts: tuple[int, ...]
-    """The number of places, which is the size of the output."""
+    """The number of positions, which is the size of the output."""
 
     def over(self, x: Array) -> Array:
         """The windows of the zero-padded ``x``, as a view of shape (..., *counts, *kernel).
@@ -49,7 +49,9 @@ class Windows:
         return every[(Ellipsis, *steps)]
 
     def fold(self, columns: Array) -> Array:
-        """The image whose every element is the sum of what the windows (*kernel, *counts) have.
+        """The image whose every element is the sum of its values in all windows.
+
+        The columns are (..., *kernel, *counts).
 
         The transpose of ``over``, as a linear map.
 
@@ -66,9 +68,9 @@ class Windows:
         return canvas[(Ellipsis, *inner)]
 
     def positions(self) -> Iterator[tuple[Any, Any]]:
-        """Each element of the kernel, and what it sees of the padded image from all places.
+        """For each element of the kernel the index of its values in all windows, and in the image.
 
-        The first index is for an array (*kernel, *counts), the second for the image.
+        The first is for an array (..., *kernel, *counts), the second for the padded image.
         """
         every = [slice(None)] * len(self.size)
         for place in itertools.product(*map(range, self.kernel)):
@@ -78,9 +80,9 @@ class Windows:
             yield (Ellipsis, *place, *every), (Ellipsis, *seen)
 
     def grid(self) -> Array:
-        """Where each element of the kernel lies on the image from each place.
+        """The coordinates on the image of each element of the kernel in each window.
 
-        The first axis has the coordinates, then come the kernel and the counts.
+        The shape is (rank, *kernel, *counts).
 
         >>> windows((3,), (2,), pads=(1, 0)).grid().tolist()
         [[[-1, 0, 1], [0, 1, 2]]]
@@ -137,12 +139,12 @@ def windows(
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> Windows:
-    """The places of ``kernel`` on an image of ``size``, from the attributes of Conv and pooling.
+    """The positions of ``kernel`` on an image of ``size``, from the attributes of Conv and pooling.
 
-    With ``ceil_mode`` a last window may hang over the end, if it begins before the padding there
-    (and the padding is given in ``pads``).
-    Raises ValueError for attributes of the wrong length, below their least value, or that
-    contradict each other, and for a kernel that does not fit into the padded image.
+    With ``ceil_mode`` a last window may reach beyond the end if it begins before the padding there
+    (and the padding is given in ``pads``). Raises ValueError for attributes of the wrong length,
+    below their least value, or that contradict each other, and for a kernel that does not fit into
+    the padded image.
 
     >>> windows((5,), (2,), strides=(2,), ceil_mode=1).counts
     (3,)
@@ -169,7 +171,9 @@ def windows(
 def per_axis(
     name: str, values: tuple[int, ...] | None, count: int, *, least: int, default: int = 1
 ) -> tuple[int, ...]:
-    """An attribute with one number an axis, or the default for each.
+    """An attribute with one number per axis, or the default for each.
+
+    Raises ValueError for another number of numbers, or one below ``least``.
 
     >>> per_axis("strides", None, 2, least=1)
     (1, 1)
@@ -199,8 +203,8 @@ def paddings(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The padding in front of and behind each axis.
 
-    SAME_UPPER and SAME_LOWER pad until there are ``ceil(size / stride)`` places, the odd one
-    behind or in front.
+    SAME_UPPER and SAME_LOWER pad to ``ceil(size / stride)`` positions, the odd one behind or in
+    front.
 
     >>> paddings((4,), (4,), (1,), "SAME_UPPER", None)
     ((1,), (2,))
@@ -215,7 +219,7 @@ def paddings(
 
 
 def check_auto_pad(auto_pad: str, pads: tuple[int, ...] | None) -> None:
-    """Raise ValueError for an unknown ``auto_pad``, and for one that comes together with pads."""
+    """Raise ValueError for an unknown ``auto_pad``, and for one together with pads."""
     if auto_pad not in _AUTO_PADS:
         raise ValueError(f"auto_pad is one of {', '.join(_AUTO_PADS)}, not {auto_pad!r}")
     if auto_pad != "NOTSET" and any(pads or ()):

@@ -1,4 +1,4 @@
-"""Convolutions: each a matrix product of the filters with the windows of the image (im2col)."""
+"""Convolutions as matrix products of the filters with the windows of the image (im2col)."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ def conv(
 ) -> Array:
     """The inner product of each filter with each window of the zero-padded image, plus ``B``.
 
-    X is (batch, channels, *size) with any number of axes in ``size``, W is (filters,
-    channels / group, *kernel), B has one number a filter. Filters of a group see only the
-    channels of their group. Raises ValueError for shapes and attributes that do not agree.
+    X is (batch, channels, *size) with any number of axes in ``size``, W is (filters, channels /
+    group, *kernel), B has one number per filter. Filters of a group see only the channels of their
+    group. Raises ValueError for shapes and attributes that do not fit, TypeError for different
+    dtypes.
 
     >>> conv(np.array([[[1.0, 2.0, 4.0]]]), np.array([[[1.0, -1.0]]]), pads=(1, 0))
     array([[[-1., -1., -2.]]])
@@ -123,11 +124,12 @@ def conv_transpose(
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> Array:
-    """The sum of the filters stamped onto an image, each weighted by an element of X, plus ``B``.
+    """The transpose of Conv as a linear map: filters added up, weighted by ``X``, plus ``B``.
 
-    X is (batch, channels, *size), W is (channels, filters / group, *kernel), B has one number a
-    filter. As a linear map it is the transpose of Conv with these attributes. ``output_shape``
-    (without batch and filters) sets the padding; what no filter reaches is zero.
+    X is (batch, channels, *size), W is (channels, filters / group, *kernel), B has one number per
+    filter. Each element of X adds its filter, times the element, to the output, ``strides`` apart.
+    ``output_shape`` (without batch and filters) determines the padding. Raises ValueError for
+    shapes and attributes that do not fit, TypeError for different dtypes.
 
     >>> conv_transpose(np.array([[[1.0, 2.0]]]), np.array([[[1.0, 10.0, 100.0]]]))
     array([[[  1.,  12., 120., 200.]]])
@@ -136,7 +138,7 @@ def conv_transpose(
     """
     one_type(x, w)
     _check_filters(x, w, group, len(w), kernel_shape)
-    places = _stamps(
+    places = _output_windows(
         x.shape[2:], w.shape[2:], auto_pad, dilations, output_padding, output_shape, pads, strides
     )
     share, count = len(w) // group, math.prod(places.counts)
@@ -147,7 +149,7 @@ def conv_transpose(
     return y if b is None else y + per_channel(b, y)
 
 
-def _stamps(
+def _output_windows(
     counts: tuple[int, ...],
     kernel: tuple[int, ...],
     auto_pad: str,
@@ -157,7 +159,7 @@ def _stamps(
     pads: tuple[int, ...] | None,
     strides: tuple[int, ...] | None,
 ) -> Windows:
-    """Where ConvTranspose puts its filters: the windows of the image that it makes."""
+    """The windows of the output to which ConvTranspose adds its filters."""
     rank = len(counts)
     check_auto_pad(auto_pad, None if output_shape else pads)
     strides = per_axis("strides", strides, rank, least=1)
@@ -192,7 +194,7 @@ def col2im(
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> Array:
-    """The image whose blocks the columns are; where blocks overlap, their sum.
+    """The image whose blocks are the columns of the input; where blocks overlap, their sum.
 
     The input is (batch, channels * block, blocks), the result (batch, channels, *image_shape).
     Raises ValueError if the image does not have that many blocks.
@@ -229,11 +231,12 @@ def deform_conv(
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> Array:
-    """Conv whose windows are sampled off the grid: each element moved by its ``offset``.
+    """Conv whose windows are sampled off the grid: each element displaced by its ``offset``.
 
-    ``offset`` is (batch, offset_group * kernel * rank, *places), with the moves along the first
-    axis first, and ``mask`` (batch, offset_group * kernel, *places) weighs the samples, which are
+    ``offset`` is (batch, offset_group * kernel * rank, *output), the displacements along the first
+    axis first, and ``mask`` (batch, offset_group * kernel, *output) weights the samples, which are
     interpolated linearly and zero outside of the image. Each offset group serves a run of channels.
+    Raises ValueError for shapes and attributes that do not fit, TypeError for different dtypes.
 
     >>> x, half = np.array([[[[1.0, 3.0]]]]), np.array([0.0, 0.5]).reshape(1, 2, 1, 1)
     >>> deform_conv(x, np.ones((1, 1, 1, 1)), np.tile(half, (1, 1, 1, 2)))

@@ -13,9 +13,10 @@ from ._typing import Array
 
 @op("CumSum", since=11, rounds=True)
 def cumsum(x: Array, axis: Array, /, *, exclusive: int = 0, reverse: int = 0) -> Array:
-    """The running sum along ``axis``, without the element itself if ``exclusive``.
+    """The cumulative sum along ``axis``, without the element itself if ``exclusive``.
 
-    ``reverse`` sums from the end. The dtype stays, integers wrap around.
+    ``reverse`` sums from the end. The dtype stays; integers wrap around. Raises ValueError for an
+    axis that does not exist, TypeError for one that is not an integer.
 
     >>> cumsum(np.array([1, 2, 3]), np.array(0), exclusive=1, reverse=1)
     array([5, 3, 0])
@@ -27,9 +28,10 @@ def cumsum(x: Array, axis: Array, /, *, exclusive: int = 0, reverse: int = 0) ->
 
 @op("CumProd", since=26, rounds=True)
 def cumprod(x: Array, axis: Array, /, *, exclusive: int = 0, reverse: int = 0) -> Array:
-    """The running product along ``axis``, without the element itself if ``exclusive``.
+    """The cumulative product along ``axis``, without the element itself if ``exclusive``.
 
-    ``reverse`` multiplies from the end. The dtype stays, integers wrap around.
+    ``reverse`` multiplies from the end. The dtype stays; integers wrap around. Raises ValueError
+    for an axis that does not exist, TypeError for one that is not an integer.
 
     >>> cumprod(np.array([2, 3, 4]), np.array(0), exclusive=1)
     array([1, 2, 6])

@@ -1,4 +1,4 @@
-"""Boxes on images: choosing among them, and pooling what they hold."""
+"""Object detection: non-maximum suppression, and pooling of regions of interest."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ def non_max_suppression(
     """The best boxes of each class that overlap no better one by more than ``iou_threshold``.
 
     ``boxes`` is (batch, boxes, 4), each [y1, x1, y2, x2] with two opposite corners, or with
-    ``center_point_box`` [x, y, width, height] with the centre; ``scores`` is (batch, classes,
-    boxes). Chosen are at most so many a class (by default none) with a score above
-    ``score_threshold``. The result (int64) has rows [batch, class, box], the best first.
+    ``center_point_box`` [x_center, y_center, width, height]; ``scores`` is (batch, classes, boxes).
+    At most ``max_output_boxes_per_class`` (default 0) boxes per class are selected, with scores
+    above ``score_threshold``. The result (int64) has rows [batch, class, box], the best first.
+    Raises ValueError for a limit that is not one number, TypeError for one that is not an integer.
 
     >>> boxes = np.float32([[[0, 0, 1, 1], [0, 0, 1, 0.9], [2, 2, 3, 3]]])
     >>> scores = np.float32([[[0.5, 0.9, 0.7]]])
@@ -93,13 +94,14 @@ def roi_align(
     sampling_ratio: int = 0,
     spatial_scale: float = 1.0,
 ) -> Array:
-    """Each region cut into ``output_height x output_width`` cells, and each cell averaged.
+    """Each region divided into ``output_height x output_width`` bins, and each bin averaged.
 
     X is (batch, channels, height, width); ``rois`` (regions, 4) has [x1, y1, x2, y2], to be
-    multiplied by ``spatial_scale``; ``batch_indices`` (int64) says whose region it is. A cell is
-    sampled at ``sampling_ratio`` points an axis (0: about one a pixel) by linear interpolation.
-    ``mode="max"`` takes the largest of the weighed pixels instead. ``"half_pixel"`` has pixel
-    centres at half numbers, ``"output_half_pixel"`` at whole ones (and no region below 1 x 1).
+    multiplied by ``spatial_scale``; ``batch_indices`` (int64) has the image of each region. A bin
+    is sampled at ``sampling_ratio`` points per axis (0: about one per pixel) by linear
+    interpolation; ``mode="max"`` takes the largest weighted pixel instead of the average.
+    "half_pixel" has pixel centres at half integers, "output_half_pixel" at integers (and no region
+    below 1 x 1). Raises ValueError for unknown modes, IndexError for an image that does not exist.
 
     >>> x = np.arange(4.0).reshape(1, 1, 2, 2)
     >>> roi_align(x, np.array([[0.0, 0.0, 2.0, 2.0]]), np.array([0]))
@@ -120,30 +122,30 @@ def roi_align(
         low, high = np.split(scaled[i], 2)
         sides = high - low if half else np.maximum(high - low, 1)
         rows = _sampled(x[owner], 1, low[0], sides[0], output_height, sampling_ratio, mode)
-        cells = _sampled(rows, 3, low[1], sides[1], output_width, sampling_ratio, mode)
-        if cells.size:
-            y[i] = cells.sum(axis=(2, 4)) if mode == "avg" else cells.max(axis=(2, 4))
+        bins = _sampled(rows, 3, low[1], sides[1], output_width, sampling_ratio, mode)
+        if bins.size:
+            y[i] = bins.sum(axis=(2, 4)) if mode == "avg" else bins.max(axis=(2, 4))
     return y
 
 
 def _sampled(
-    image: Array, axis: int, start: float, side: float, cells: int, ratio: int, mode: str
+    image: Array, axis: int, start: float, side: float, bins: int, ratio: int, mode: str
 ) -> Array:
-    """``axis`` replaced by two, one for the cells, one for the weighed pixels that each sees."""
+    """``axis`` replaced by two, one for the bins, one for the weighted pixels of each."""
     size = image.shape[axis]
-    count = ratio if ratio > 0 else max(math.ceil(side / cells), 0)
-    reserve((cells, 2 * count, *image.shape[:axis], *image.shape[axis + 1 :]), np.float64)
-    points = start + (np.arange(cells)[:, None] + (np.arange(count) + 0.5) / count) * side / cells
+    count = ratio if ratio > 0 else max(math.ceil(side / bins), 0)
+    reserve((bins, 2 * count, *image.shape[:axis], *image.shape[axis + 1 :]), np.float64)
+    points = start + (np.arange(bins)[:, None] + (np.arange(count) + 0.5) / count) * side / bins
     places, weights = taps(np.clip(points, 0, size - 1), linear_kernel, 1)
     weights = weights * ((points >= -1) & (points <= size))[..., None]
-    weights = weights.reshape(cells, 2 * count) / (count if mode == "avg" else 1)
-    seen = image.take(np.minimum(places, size - 1).reshape(cells, 2 * count), axis)
-    return seen * weights.reshape(cells, -1, *[1] * (image.ndim - axis - 1)).astype(image.dtype)
+    weights = weights.reshape(bins, 2 * count) / (count if mode == "avg" else 1)
+    seen = image.take(np.minimum(places, size - 1).reshape(bins, 2 * count), axis)
+    return seen * weights.reshape(bins, -1, *[1] * (image.ndim - axis - 1)).astype(image.dtype)
 
 
 def _owners(indices: Array, count: int) -> list[int]:
     if ((indices < 0) | (indices >= count)).any():
-        raise IndexError(f"a region belongs to none of the {count} images: {indices.tolist()[:9]}")
+        raise IndexError(f"a region belongs to none of {count} images: {indices.tolist()[:9]}")
     return [int(i) for i in indices]
 
 
@@ -160,7 +162,9 @@ def roi_align_10(
     sampling_ratio: int = 0,
     spatial_scale: float = 1.0,
 ) -> Array:
-    """As now with ``"output_half_pixel"``: pixel centres at whole numbers.
+    """RoiAlign with ``"output_half_pixel"``: pixel centres at integers.
+
+    Raises ValueError for an unknown mode, IndexError for an image that does not exist.
 
     >>> x = np.arange(4.0).reshape(1, 1, 2, 2)
     >>> roi_align_10(x, np.array([[0.0, 0.0, 1.0, 1.0]]), np.array([0]))
@@ -179,11 +183,12 @@ def roi_align_10(
 def max_roi_pool(
     x: Array, rois: Array, /, *, pooled_shape: tuple[int, ...], spatial_scale: float = 1.0
 ) -> Array:
-    """The largest element in each cell of each region; 0 for a cell without pixels.
+    """The maximum of each bin of each region; 0 for a bin without pixels.
 
     X is (batch, channels, height, width); ``rois`` (regions, 5) has [batch, x1, y1, x2, y2] with
-    both corners inside, to be multiplied by ``spatial_scale`` and rounded. A region is cut into
-    ``pooled_shape`` cells, which share the pixels on their borders.
+    both corners inside, to be multiplied by ``spatial_scale`` and rounded. A region is divided into
+    ``pooled_shape`` bins, which share the pixels on their borders. Raises IndexError for an image
+    that does not exist.
 
     >>> x = np.arange(9.0).reshape(1, 1, 3, 3)
     >>> max_roi_pool(x, np.array([[0.0, 0.0, 0.0, 1.0, 2.0]]), pooled_shape=(1, 2))
@@ -192,6 +197,7 @@ def max_roi_pool(
     Spec: MaxRoiPool-22; Girshick 2015.
     """
     scaled = rois[:, [2, 1, 4, 3]] * spatial_scale
+    # Regions are bounded like int32, for arithmetic that cannot overflow.
     away_from_zero = np.trunc(scaled + np.copysign(0.5, scaled))
     whole = np.clip(away_from_zero, -(2**31), 2**31).astype(np.int64)
     shape = (len(rois), x.shape[1], *pooled_shape)
@@ -204,15 +210,15 @@ def max_roi_pool(
     return y
 
 
-def _largest(image: Array, axis: int, first: int, last: int, cells: int) -> Array:
-    """``axis`` from ``first`` to ``last`` cut into cells, with the maximum of each."""
+def _largest(image: Array, axis: int, first: int, last: int, bins: int) -> Array:
+    """``axis`` from ``first`` to ``last`` divided into bins, with the maximum of each."""
     side = max(int(last - first) + 1, 1)
-    found = np.zeros((cells, *image.shape[:axis], *image.shape[axis + 1 :]), image.dtype)
-    for i in range(cells):
+    found = np.zeros((bins, *image.shape[:axis], *image.shape[axis + 1 :]), image.dtype)
+    for i in range(bins):
         turn()
-        low, high = i * side // cells, -(-(i + 1) * side // cells)
+        low, high = i * side // bins, -(-(i + 1) * side // bins)
         inside = np.clip((first + low, first + high), 0, image.shape[axis])
-        cell = image.take(range(*inside.tolist()), axis)
-        if cell.shape[axis]:
-            found[i] = cell.max(axis)
+        bin_ = image.take(range(*inside.tolist()), axis)
+        if bin_.shape[axis]:
+            found[i] = bin_.max(axis)
     return np.moveaxis(found, 0, axis)

@@ -1,4 +1,4 @@
-"""Maps of ONNX: Python dicts from int or str to numbers, or from int to str."""
+"""ONNX maps: Python dicts from int or str to numbers, or from int to str."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def zip_map(
 ) -> list[dict[Any, float]]:
     """A list with a dict for each row: its numbers by the labels of the columns.
 
-    A 1-D X is one row. Raises ValueError unless there is one label a column.
+    A 1-D X is one row. Raises ValueError unless there is one label per column.
 
     >>> zip_map(np.array([[0.25, 0.75]]), classlabels_strings=("no", "yes"))
     [{'no': 0.25, 'yes': 0.75}]
@@ -34,7 +34,7 @@ def zip_map(
     rows = x.reshape(1, -1) if x.ndim == 1 else x
     if rows.ndim != 2 or rows.shape[1] != len(keys):
         raise ValueError(f"{len(keys)} labels for columns of {x.shape}")
-    reserve((*rows.shape, 8), np.float64)  # what an entry takes, at least
+    reserve((*rows.shape, 8), np.float64)  # an entry takes at least 8 words
     return [dict(zip(keys, row.tolist(), strict=True)) for row in timed(rows)]
 
 
@@ -46,10 +46,10 @@ def dict_vectorizer(
     int64_vocabulary: tuple[int, ...] | None = None,
     string_vocabulary: tuple[str, ...] | None = None,
 ) -> Array:
-    """The values of a dict in one row, in the order of the vocabulary; 0 (or "") if they lack.
+    """The values of a dict as one row, in the order of the vocabulary; 0 (or "") where missing.
 
-    The result has the NumPy type of the values. Raises ValueError for a key that is not in the
-    vocabulary.
+    The result has the NumPy dtype of the values. Raises ValueError for a key that is not in the
+    vocabulary, and unless exactly one vocabulary is given.
 
     >>> dict_vectorizer({"a": 4, "c": 8}, string_vocabulary=("a", "c", "b", "z"))
     array([[4, 8, 0, 0]])
@@ -67,7 +67,7 @@ def dict_vectorizer(
 
 
 def _values(x: Mapping[Any, Any], keys: list[Any]) -> Array:
-    """The values of some keys, as float32 if there are none; texts as objects."""
+    """The values of some keys, as float32 if there are none; strings as objects."""
     found = np.array([x[key] for key in keys], None if keys else np.float32)
     return found.astype(object) if found.dtype.kind in "UT" else found
 
@@ -81,11 +81,12 @@ def cast_map(
     map_form: str = "DENSE",
     max_map: int = 1,
 ) -> Array:
-    """The values of a dict in one row, in the order of its keys, as float32, int64 or strings.
+    """The values of a dict as one row, in the order of its keys, as float32, int64 or strings.
 
     ``cast_to`` is "TO_FLOAT", "TO_INT64" or "TO_STRING". ``map_form`` "DENSE" lists the values;
-    "SPARSE" puts each one at the place of its key in a row of ``max_map`` zeros (or empty strings).
-    Raises ValueError for a key that has no place, and for a text that is no number.
+    "SPARSE" puts each one at the index that its key is, in a row of ``max_map`` zeros (or empty
+    strings). Raises ValueError for unknown attributes, a key outside the row, and a string that is
+    not a number.
 
     >>> cast_map({2: 0.5, 0: 3.0}, map_form="SPARSE", max_map=4)
     array([[3. , 0. , 0.5, 0. ]], dtype=float32)
@@ -103,7 +104,7 @@ def cast_map(
     if map_form == "DENSE":
         return values.reshape(1, -1)
     if keys and not 0 <= keys[0] <= keys[-1] < max_map:
-        raise ValueError(f"keys from {keys[0]} to {keys[-1]} have no places among {max_map}")
+        raise ValueError(f"keys from {keys[0]} to {keys[-1]} lie outside of a row of {max_map}")
     reserve((1, max_map), values.dtype)
     row = np.full((1, max_map), "" if values.dtype == object else 0, values.dtype)
     row[0, keys] = values

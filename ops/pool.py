@@ -1,4 +1,4 @@
-"""Pooling: one number for each window of each channel. X is (batch, channels, *size)."""
+"""Pooling: one number per window of each channel. X is (batch, channels, *size)."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ def max_pool(
     storage_order: int = 0,
     strides: tuple[int, ...] | None = None,
 ) -> MaxPool:
-    """The largest element of each window, padding left out; NaN if there is one.
+    """The maximum of each window without its padding, and where it is; NaN if there is one.
 
-    ``indices`` (int64) say where in the flattened X each stands, the first if there are several.
-    With ``storage_order=1`` the spatial axes are flattened with the first one running fastest.
+    ``indices`` (int64) point into the flattened X, to the first of several maxima. With
+    ``storage_order=1`` the spatial axes are flattened in column-major order. Raises ValueError for
+    attributes that do not fit each other or the shape of X.
 
     >>> max_pool(np.array([[[1, 7, 5, 3]]]), kernel_shape=(2,), strides=(2,))
     MaxPool(y=array([[[7, 5]]]), indices=array([[[1, 2]]]))
@@ -88,10 +89,10 @@ def average_pool(
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> Array:
-    """The mean of each window, its padding left out, or counted as zeros (``count_include_pad``).
+    """The mean of each window, without its padding or with it (``count_include_pad``).
 
-    What a last window has beyond the padding (``ceil_mode``) never counts. A window without any
-    element that counts gives 0.
+    What a last window has beyond the padding (``ceil_mode``) never counts. The mean of no elements
+    is 0. Raises ValueError for attributes that do not fit each other or the shape of X.
 
     >>> average_pool(np.array([[[2.0, 4.0, 6.0]]]), kernel_shape=(2,), pads=(1, 0))
     array([[[2., 3., 5.]]])
@@ -130,6 +131,8 @@ def lp_pool(
 ) -> Array:
     """The Lp norm of each window: the ``p``-th root of the sum of ``|X| ** p``.
 
+    Raises ValueError for attributes that do not fit each other or the shape of X.
+
     >>> lp_pool(np.array([[[3.0, 4.0, 0.0]]]), kernel_shape=(2,))
     array([[[5., 4.]]])
 
@@ -153,7 +156,9 @@ def lp_pool_1(
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> Array:
-    """The Lp norm of each window, when ``p`` was a float.
+    """The Lp norm of each window; ``p`` is a float.
+
+    Raises ValueError for attributes that do not fit each other or the shape of X.
 
     >>> lp_pool_1(np.array([[[3.0, 4.0, 0.0]]]), kernel_shape=(2,))
     array([[[5., 4.]]])
@@ -166,7 +171,9 @@ def lp_pool_1(
 
 @op("GlobalMaxPool", since=1)
 def global_max_pool(x: Array, /) -> Array:
-    """The largest element of each channel; the spatial dimensions become 1.
+    """The maximum of each channel; the spatial dimensions become 1.
+
+    Raises ValueError for a rank below 2.
 
     >>> global_max_pool(np.array([[[1.0, 3.0], [5.0, 2.0]]]))
     array([[[3.],
@@ -181,6 +188,8 @@ def global_max_pool(x: Array, /) -> Array:
 def global_average_pool(x: Array, /) -> Array:
     """The mean of each channel; the spatial dimensions become 1.
 
+    Raises ValueError for a rank below 2.
+
     >>> global_average_pool(np.array([[[1.0, 3.0], [5.0, 2.0]]]))
     array([[[2. ],
             [3.5]]])
@@ -194,6 +203,8 @@ def global_average_pool(x: Array, /) -> Array:
 def global_lp_pool(x: Array, /, *, p: int = 2) -> Array:
     """The Lp norm of each channel; the spatial dimensions become 1.
 
+    Raises ValueError for a rank below 2.
+
     >>> global_lp_pool(np.array([[[3.0, 4.0]]]))
     array([[[5.]]])
 
@@ -204,7 +215,9 @@ def global_lp_pool(x: Array, /, *, p: int = 2) -> Array:
 
 @op("GlobalLpPool", since=1, rounds=True)
 def global_lp_pool_1(x: Array, /, *, p: float = 2.0) -> Array:
-    """The Lp norm of each channel, when ``p`` was a float.
+    """The Lp norm of each channel; ``p`` is a float.
+
+    Raises ValueError for a rank below 2.
 
     >>> global_lp_pool_1(np.array([[[3.0, 4.0]]]))
     array([[[5.]]])
@@ -216,7 +229,7 @@ def global_lp_pool_1(x: Array, /, *, p: float = 2.0) -> Array:
 
 def _spatial(x: Array) -> tuple[int, ...]:
     if x.ndim < 2:
-        raise ValueError(f"an image has a batch and channels, its shape is {x.shape}")
+        raise ValueError(f"expected (batch, channels, ...), got shape {x.shape}")
     return tuple(range(2, x.ndim))
 
 
@@ -231,10 +244,11 @@ def max_unpool(
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> Array:
-    """Zeros with the elements of ``X`` where they stood before MaxPool, by its indices ``I``.
+    """Zeros with the elements of ``X`` at the indices ``I`` that MaxPool returned for them.
 
-    The indices count in the smallest tensor that MaxPool makes X of; in a larger ``output_shape``
-    that one lies in the first corner. Raises IndexError for an index outside of it.
+    The indices point into the smallest tensor from which MaxPool makes X; a larger ``output_shape``
+    has it in its first corner. Raises IndexError for an index outside of it, ValueError for an
+    ``output_shape`` that is smaller and attributes that do not fit.
 
     >>> max_unpool(np.array([[[7, 5]]]), np.array([[[1, 2]]]), kernel_shape=(2,), strides=(2,))
     array([[[0, 7, 5, 0]]])

@@ -1,4 +1,4 @@
-"""Predictions of linear models from rows of features, and what is made of scores."""
+"""Linear models, and what all models of ai.onnx.ml share: labels and post-transforms."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .softmax import softmax
 
 
 def _softmax_zero(scores: Array) -> Array:
-    """The softmax of what is not zero; zeros stay."""
+    """The softmax over the scores that are not zero; zeros stay."""
     shifted = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    e = np.where(np.abs(scores) > 1e-7, shifted, 0)
+    e = np.where(np.abs(scores) > 1e-7, shifted, 0)  # onnxruntime's bound for a zero
     total = e.sum(axis=-1, keepdims=True)
     return e / np.where(total == 0, 1, total)
 
@@ -38,7 +38,7 @@ TRANSFORMS: dict[str, Callable[[Array], Array]] = {
 
 
 def transformed(scores: Array, word: str) -> Array:
-    """The scores after the ``post_transform`` of that name. Raises ValueError for another name.
+    """The scores after a ``post_transform``. Raises ValueError for an unknown name.
 
     >>> transformed(np.array([[0.0, 0.0]]), "SOFTMAX")
     array([[0.5, 0.5]])
@@ -49,7 +49,7 @@ def transformed(scores: Array, word: str) -> Array:
 
 
 def labels_of(ints: tuple[int, ...] | None, strings: tuple[str, ...] | None) -> Array:
-    """The labels of classes, given as one of both. Raises ValueError for both or none.
+    """The labels of classes, integers or strings. Raises ValueError unless one kind is given.
 
     >>> labels_of((5, 7), None)
     array([5, 7])
@@ -84,7 +84,10 @@ def linear_regressor(
     post_transform: str = "NONE",
     targets: int = 1,
 ) -> Array:
-    """``X @ C' + intercepts``, transformed, as float32; C has a row for each target.
+    """``X @ C' + intercepts``, transformed, as float32; C has a row per target.
+
+    X is (rows, features), the result (rows, targets). Raises ValueError for another number of
+    coefficients or intercepts and an unknown ``post_transform``.
 
     >>> linear_regressor(np.array([[1.0, 2.0]]), coefficients=(3.0, 4.0), intercepts=(0.5,))
     array([[11.5]], dtype=float32)
@@ -114,10 +117,12 @@ def linear_classifier(
     multi_class: int = 0,
     post_transform: str = "NONE",
 ) -> LinearClassifier:
-    """The label with the largest score of each row, and the scores, transformed, as float32.
+    """The label with the highest score of each row, and the scores, transformed, as float32.
 
-    The scores are ``X @ C' + intercepts``; C has a row for each label. A single row with two labels
-    scores the second one, and its negative the first.
+    The scores (rows, labels) are ``X @ C' + intercepts``; C has a row per label. If C has a single
+    row for two labels, it scores the second one, and the negative is the score of the first. Raises
+    ValueError for another number of coefficients, intercepts or labels and an unknown
+    ``post_transform``.
 
     >>> linear_classifier(np.array([[1.0], [-1.0]]), classlabels_ints=(5, 6), coefficients=(2.0,))
     LinearClassifier(y=array([6, 5]), z=array([[-2.,  2.],

@@ -1,4 +1,4 @@
-"""Recurrent layers.
+"""Recurrent neural network layers.
 
 X is (time, batch, input), W (directions, gates * hidden, input), R (directions, gates * hidden,
 hidden), B (directions, 2 * gates * hidden) with the bias of W, then that of R. ``direction`` is
@@ -18,7 +18,7 @@ from ._typing import Array
 
 
 class Recurrent(NamedTuple):
-    """What RNN and GRU return: all outputs (time, directions, batch, hidden), and the last ones."""
+    """What RNN and GRU return: all states (time, directions, batch, hidden), and the last ones."""
 
     y: Array
     y_h: Array
@@ -42,10 +42,11 @@ def rnn(
     hidden_size: int | None = None,
     layout: int = 0,
 ) -> Recurrent:
-    """``H = f(X W' + H R' + B)`` at each time.
+    """``H = f(X W' + H R' + B)`` at each time step.
 
-    ``sequence_lens`` (int32) ends the sequences earlier: then the outputs are 0. ``clip`` bounds
-    what goes into ``f``.
+    ``sequence_lens`` (int32) has the length of each sequence; outputs behind it are 0. ``clip``
+    bounds the input of ``f``, by default Tanh. Raises ValueError for shapes, lengths and attributes
+    that do not fit, TypeError for different dtypes.
 
     >>> one = np.ones((1, 1, 1))
     >>> rnn(np.ones((3, 1, 1)), one, one, activations=("Relu",)).y.ravel()
@@ -58,7 +59,7 @@ def rnn(
         x, w, r, b, sequence_lens,
         gates=1, direction=direction, hidden_size=hidden_size, layout=layout,
     )  # fmt: skip
-    # The default has a second activation, for a second direction.
+    # The default lists a second activation for a second direction.
     names = activations[: len(cells.backwards)]
     functions = cells.activations(names, ("Tanh",), activation_alpha, activation_beta, clip)
 
@@ -88,11 +89,13 @@ def gru(
     layout: int = 0,
     linear_before_reset: int = 0,
 ) -> Recurrent:
-    """``H = (1 - z) g(X W' + (r H) R' + B) + z H`` at each time, gates z and r made with ``f``.
+    """``H = (1 - z) g(X W' + (r H) R' + B) + z H`` at each time step, with the gates z and r.
 
-    The gates lie in the order z, r, h. ``linear_before_reset`` multiplies by r after R' and its
-    bias. ``activations`` are f and g, by default Sigmoid and Tanh; ``clip`` bounds what goes into
-    them. ``sequence_lens`` (int32) ends the sequences earlier: then the outputs are 0.
+    The gates are computed with ``f`` and stored in the order z, r, h. ``linear_before_reset``
+    multiplies by r after R' and its bias. ``activations`` are f and g, by default Sigmoid and Tanh;
+    ``clip`` bounds their inputs. ``sequence_lens`` (int32) has the length of each sequence; outputs
+    behind it are 0. Raises ValueError for shapes, lengths and attributes that do not fit, TypeError
+    for different dtypes.
 
     >>> gru(np.ones((2, 1, 1)), np.zeros((1, 3, 1)), np.zeros((1, 3, 1)), None, None,
     ...     np.ones((1, 1, 1))).y.ravel()
@@ -121,7 +124,7 @@ def gru(
 
 
 class LSTM(NamedTuple):
-    """What LSTM returns: all outputs (time, directions, batch, hidden), and the last states."""
+    """What LSTM returns: all states H (time, directions, batch, hidden), the last H and C."""
 
     y: Array
     y_h: Array
@@ -149,12 +152,13 @@ def lstm(
     input_forget: int = 0,
     layout: int = 0,
 ) -> LSTM:
-    """``C = f C + i g(X W' + H R' + B)`` and ``H = o h(C)`` at each time, with gates i, o and f.
+    """``C = f C + i g(X W' + H R' + B)`` and ``H = o h(C)`` at each time step, with gates i, o, f.
 
-    The gates lie in the order i, o, f, c; ``P`` (directions, 3 * hidden) lets i, o and f see the
-    cell, too. ``input_forget`` makes f ``1 - i``. ``activations`` are f, g and h, by default
-    Sigmoid, Tanh and Tanh; ``clip`` bounds what goes into them. ``sequence_lens`` (int32) ends the
-    sequences earlier: then the outputs are 0.
+    The gates are stored in the order i, o, f, c; the peepholes ``P`` (directions, 3 * hidden) add
+    the cell state to i, o and f. ``input_forget`` couples the gates: f is ``1 - i``.
+    ``activations`` are f, g and h, by default Sigmoid, Tanh and Tanh; ``clip`` bounds their inputs.
+    ``sequence_lens`` (int32) has the length of each sequence; outputs behind it are 0. Raises
+    ValueError for shapes, lengths and attributes that do not fit, TypeError for different dtypes.
 
     >>> lstm(np.ones((2, 1, 1)), np.zeros((1, 4, 1)), np.zeros((1, 4, 1)), None, None, None,
     ...      np.ones((1, 1, 1))).y_c.ravel()
@@ -191,7 +195,10 @@ def rnn_1(
     hidden_size: int | None = None,
     output_sequence: int = 0,
 ) -> Recurrent:
-    """As now; ``output_sequence`` says whether all outputs are wanted.
+    """RNN as of opset 7, with all outputs, whatever ``output_sequence`` is.
+
+    Raises ValueError for shapes, lengths and attributes that do not fit, TypeError for different
+    dtypes.
 
     >>> one = np.ones((1, 1, 1))
     >>> rnn_1(np.ones((3, 1, 1)), one, one, activations=("Relu",)).y_h.ravel()
@@ -225,7 +232,10 @@ def gru_3(
     linear_before_reset: int = 0,
     output_sequence: int = 0,
 ) -> Recurrent:
-    """As now; ``output_sequence`` says whether all outputs are wanted.
+    """GRU as of opset 7, with all outputs, whatever ``output_sequence`` is.
+
+    Raises ValueError for shapes, lengths and attributes that do not fit, TypeError for different
+    dtypes.
 
     >>> gru_3(np.ones((2, 1, 1)), np.zeros((1, 3, 1)), np.zeros((1, 3, 1))).y_h.ravel()
     array([0.])
@@ -261,7 +271,10 @@ def lstm_1(
     input_forget: int = 0,
     output_sequence: int = 0,
 ) -> LSTM:
-    """As now; ``output_sequence`` says whether all outputs are wanted.
+    """LSTM as of opset 7, with all outputs, whatever ``output_sequence`` is.
+
+    Raises ValueError for shapes, lengths and attributes that do not fit, TypeError for different
+    dtypes.
 
     >>> lstm_1(np.ones((2, 1, 1)), np.zeros((1, 4, 1)), np.zeros((1, 4, 1))).y_h.ravel()
     array([0.])

@@ -1,4 +1,4 @@
-"""Images sampled at the points of a grid, and grids to sample them at."""
+"""Images sampled at the points of a grid, and affine grids."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ def grid_sample(
     """``X`` at the points of ``grid``, interpolated along each axis.
 
     X is (batch, channels, *size), ``grid`` (batch, *points, rank), each point with the coordinate
-    of the last axis first. -1 and 1 are the outer edges of the image, or with ``align_corners`` the
-    centres of its outer elements. ``mode`` is "linear", "cubic" or "nearest" (the even one of two).
-    Outside lie zeros, or the "border" goes on, or its "reflection". Integers are truncated.
+    of the last axis first; the result is (batch, channels, *points). -1 and 1 are the outer edges
+    of the image, or with ``align_corners`` the centres of its outer elements. ``mode`` is "linear",
+    "cubic" or "nearest" (ties to even). Outside of the image ``padding_mode`` "zeros", "border" or
+    "reflection" applies. Integers are truncated. Raises ValueError for unknown modes and shapes
+    that do not fit.
 
     >>> x = np.array([[[[10.0, 20.0]]]])
     >>> grid_sample(x, np.array([[[[-0.5, 0.0], [0.0, 0.0], [1.0, 0.0]]]]))
@@ -53,7 +55,7 @@ def grid_sample(
 
 
 def _taps(place: Array, size: int, mode: str, padding_mode: str, aligned: bool) -> Taps:
-    place = np.clip(place, -(2.0**31), 2.0**31)
+    place = np.clip(place, -(2.0**31), 2.0**31)  # fits int64, exactly in float64
     low, high = (0.0, size - 1.0) if aligned else (-0.5, size - 0.5)
     place = np.rint(place) if mode == "nearest" else place
     if mode != "cubic":
@@ -64,20 +66,20 @@ def _taps(place: Array, size: int, mode: str, padding_mode: str, aligned: bool) 
     elif mode == "linear":
         found = taps(place, linear_kernel, 1)
     else:
-        found = taps(place, cubic_kernel(-0.75), 2)
-    # Taps beside a point near the edge may lie outside, too.
+        found = taps(place, cubic_kernel(-0.75), 2)  # the coefficient of the standard
+    # The neighbours of a point near the edge may lie outside, too.
     places = _moved(found.places, low, high, padding_mode).astype(np.int64)
     return Taps(places, found.weights)
 
 
 def _moved(place: Array, low: float, high: float, padding_mode: str) -> Array:
-    """Where the value of a place outside of [low, high] comes from."""
+    """The position whose value a position outside of [low, high] has."""
     if padding_mode == "border":
         return np.clip(place, np.ceil(low), np.floor(high))
     if padding_mode == "reflection":
         span = high - low
-        turned = np.mod(place - low, 2 * span) if span else np.zeros_like(place)
-        return low + np.minimum(turned, 2 * span - turned)
+        phase = np.mod(place - low, 2 * span) if span else np.zeros_like(place)
+        return low + np.minimum(phase, 2 * span - phase)
     return place
 
 
@@ -100,7 +102,9 @@ def grid_sample_16(
     mode: str = "bilinear",
     padding_mode: str = "zeros",
 ) -> Array:
-    """As now, for images only, when the modes were called "bilinear" and "bicubic".
+    """GridSample for images, whose modes are called "bilinear", "bicubic" and "nearest".
+
+    Raises ValueError for unknown modes and shapes that do not fit.
 
     >>> x = np.array([[[[10.0, 20.0]]]])
     >>> grid_sample_16(x, np.array([[[[0.0, 0.0]]]]))
@@ -118,10 +122,11 @@ def grid_sample_16(
 
 @op("AffineGrid", since=20, rounds=True)
 def affine_grid(theta: Array, size: Array, /, *, align_corners: int = 0) -> Array:
-    """Where the elements of an image lie after each of the affine maps ``theta``.
+    """The points to which each affine map ``theta`` takes the elements of an image.
 
     ``theta`` is (batch, 2, 3) for images or (batch, 3, 4) for volumes, ``size`` (int64) the shape
     (batch, channels, *size) of the image. The result, for GridSample, is (batch, *size, rank).
+    Raises ValueError for shapes that do not fit.
 
     >>> shift = np.array([[[1.0, 0.0, 0.25], [0.0, 1.0, 0.0]]])
     >>> affine_grid(shift, np.array([1, 1, 1, 2]))
@@ -135,7 +140,7 @@ def affine_grid(theta: Array, size: Array, /, *, align_corners: int = 0) -> Arra
         raise ValueError(f"theta of shape {theta.shape} does not fit size {size.tolist()}")
     reserve((batch, *spatial, len(spatial)), theta.dtype)
     ticks = [_ticks(n, bool(align_corners)).astype(theta.dtype) for n in spatial]
-    # The last axis is x, the first number of a point.
+    # The last axis is x, the first coordinate of a point.
     points = np.stack(np.meshgrid(*ticks, indexing="ij")[::-1], axis=-1)
     homogeneous = np.concatenate([points, np.ones_like(points[..., :1])], axis=-1)
     flat = homogeneous.reshape(-1, len(spatial) + 1)

@@ -1,4 +1,4 @@
-"""Where the largest and smallest elements are, the largest k, and the distinct elements."""
+"""Indices of extremes, the k largest elements, and the distinct elements."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from ._typing import Array
 def argmax(
     data: Array, /, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0
 ) -> Array:
-    """The int64 place of the maximum along ``axis``: its first one, or the last.
+    """The int64 index of the maximum along ``axis``: its first occurrence, or the last.
+
+    Raises ValueError for an axis that does not exist or has no elements.
 
     >>> argmax(np.array([1, 3, 3])), argmax(np.array([1, 3, 3]), select_last_index=1)
     (array([1]), array([2]))
@@ -30,7 +32,9 @@ def argmax(
 def argmin(
     data: Array, /, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0
 ) -> Array:
-    """The int64 place of the minimum along ``axis``: its first one, or the last.
+    """The int64 index of the minimum along ``axis``: its first occurrence, or the last.
+
+    Raises ValueError for an axis that does not exist or has no elements.
 
     >>> argmin(np.array([1, 3, 1])), argmin(np.array([1, 3, 1]), select_last_index=1)
     (array([0]), array([2]))
@@ -59,10 +63,11 @@ class TopK(NamedTuple):
 
 @op("TopK", since=10)
 def top_k(x: Array, k: Array, /, *, axis: int = -1, largest: int = 1, sorted: int = 1) -> TopK:
-    """The ``k`` largest (or smallest) elements along ``axis`` and their int64 places.
+    """The ``k`` largest (or smallest) elements along ``axis`` and their int64 indices.
 
     Of equal elements the first comes first; the result is in order whether ``sorted`` or not.
-    Raises ValueError for a ``k`` below 0 or above the size of the axis.
+    Raises ValueError for a ``k`` below 0 or above the size of the axis, and an axis that does not
+    exist; TypeError for a ``k`` that is not an integer.
 
     >>> top_k(np.array([1, 4, 4, 2]), np.array([3]))
     TopK(values=array([4, 4, 2]), indices=array([1, 2, 3]))
@@ -84,7 +89,10 @@ def top_k(x: Array, k: Array, /, *, axis: int = -1, largest: int = 1, sorted: in
 
 @op("TopK", since=1)
 def top_k_1(x: Array, /, *, axis: int = -1, k: int) -> TopK:
-    """The ``k`` largest elements along ``axis``, when k was an attribute.
+    """The ``k`` largest elements along ``axis`` and their int64 indices; k is an attribute.
+
+    Raises ValueError for a ``k`` below 0 or above the size of the axis, and an axis that does not
+    exist.
 
     >>> top_k_1(np.array([1, 4, 2]), k=1)
     TopK(values=array([4]), indices=array([1]))
@@ -107,8 +115,8 @@ class Unique(NamedTuple):
 def unique(x: Array, /, *, axis: int | None = None, sorted: int = 1) -> Unique:
     """The distinct elements (or slices along ``axis``), sorted or in order of appearance.
 
-    The other outputs, int64: where each first stands, which of them each element is, how often
-    each occurs.
+    The other outputs (int64) are the index of each one's first occurrence, the index in ``Y`` of
+    each element, and the number of occurrences. Raises ValueError for an axis that does not exist.
 
     >>> unique(np.array([3, 1, 3]), sorted=0).y
     array([3, 1])

@@ -1,4 +1,4 @@
-"""Shapes: asking for them and changing them. The results may be views of the input."""
+"""Reading and changing shapes. The results may be views of the input."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ._typing import Array
 def shape(data: Array, /, *, end: int | None = None, start: int = 0) -> Array:
     """The dimensions of ``data`` from ``start`` to before ``end``, as int64.
 
-    Both count from the back if negative, and are moved into the rank.
+    Negative numbers count from the end, and both are clamped to the rank.
 
     >>> shape(np.zeros((2, 3, 4)), start=-2)
     array([3, 4])
@@ -42,8 +42,9 @@ def size(data: Array, /) -> Array:
 def reshape(data: Array, shape: Array, /, *, allowzero: int = 0) -> Array:
     """The same elements in another shape.
 
-    One dimension may be -1: whatever is left. 0 copies the input's dimension at that place, or
-    means 0 with ``allowzero=1``. Raises ValueError if the sizes do not agree.
+    One dimension may be -1, which is inferred. 0 copies the input's dimension at that position, or
+    means 0 with ``allowzero=1``. Raises ValueError if the numbers of elements differ, or for
+    another dimension below 0, TypeError for dimensions that are not integers.
 
     >>> reshape(np.zeros((2, 3, 4)), np.array([0, -1])).shape
     (2, 12)
@@ -68,7 +69,9 @@ def reshape(data: Array, shape: Array, /, *, allowzero: int = 0) -> Array:
 
 @op("Reshape", since=1)
 def reshape_1(data: Array, /, *, shape: tuple[int, ...] | None = None) -> Array:
-    """The same elements in another shape, when the shape was an attribute.
+    """The same elements in another shape, an attribute.
+
+    Raises ValueError if the numbers of elements differ.
 
     >>> reshape_1(np.zeros((2, 3, 4)), shape=(0, -1)).shape
     (2, 12)
@@ -80,9 +83,9 @@ def reshape_1(data: Array, /, *, shape: tuple[int, ...] | None = None) -> Array:
 
 @op("Flatten", since=1)
 def flatten(input: Array, /, *, axis: int = 1) -> Array:
-    """A matrix: the dimensions before ``axis`` make its rows, the others its columns.
+    """A matrix: the dimensions before ``axis`` become its rows, the others its columns.
 
-    ``axis`` lies in [-rank, rank].
+    ``axis`` is in [-rank, rank]. Raises ValueError otherwise.
 
     >>> flatten(np.zeros((2, 3, 4)), axis=2).shape
     (6, 4)
@@ -95,7 +98,7 @@ def flatten(input: Array, /, *, axis: int = 1) -> Array:
 
 @op("Transpose", since=1)
 def transpose(data: Array, /, *, perm: tuple[int, ...] | None = None) -> Array:
-    """The axes in the order of ``perm``, or reversed.
+    """The input with its axes in the order of ``perm``, or reversed.
 
     Raises ValueError unless ``perm`` names each axis once.
 
@@ -105,15 +108,16 @@ def transpose(data: Array, /, *, perm: tuple[int, ...] | None = None) -> Array:
     Spec: Transpose-25.
     """
     if perm is not None and sorted(perm) != list(range(data.ndim)):
-        raise ValueError(f"perm {perm} is no order of the {data.ndim} axes")
+        raise ValueError(f"perm {perm} does not permute {data.ndim} axes")
     return data.transpose(perm)
 
 
 @op("Squeeze", since=13)
 def squeeze(data: Array, axes: Array | None = None, /) -> Array:
-    """Without the given dimensions of size 1, or without all of them.
+    """The input without the given ``axes``, whose size is 1, or without all axes of size 1.
 
-    Raises ValueError for an axis whose size is not 1.
+    Raises ValueError for an axis that does not exist, is named twice, or has another size,
+    TypeError for axes that are not integers.
 
     >>> squeeze(np.zeros((1, 3, 1)), np.array([-1])).shape
     (1, 3)
@@ -125,7 +129,9 @@ def squeeze(data: Array, axes: Array | None = None, /) -> Array:
 
 @op("Squeeze", since=1)
 def squeeze_1(data: Array, /, *, axes: tuple[int, ...] | None = None) -> Array:
-    """Without the given dimensions of size 1, or without all of them.
+    """The input without the given ``axes`` (an attribute), or without all axes of size 1.
+
+    Raises ValueError for an axis that does not exist, is named twice, or has another size.
 
     >>> squeeze_1(np.zeros((1, 3, 1)), axes=(0,)).shape
     (3, 1)
@@ -137,9 +143,10 @@ def squeeze_1(data: Array, /, *, axes: tuple[int, ...] | None = None) -> Array:
 
 @op("Unsqueeze", since=13)
 def unsqueeze(data: Array, axes: Array, /) -> Array:
-    """With dimensions of size 1 at the given places of the result, in any order.
+    """The input with new axes of size 1, at the positions ``axes`` of the result.
 
-    Raises ValueError for a place named twice or outside the result's rank.
+    Raises ValueError for a position named twice or outside the result's rank, TypeError for
+    positions that are not integers.
 
     >>> unsqueeze(np.zeros(3), np.array([0, -1])).shape
     (1, 3, 1)
@@ -152,7 +159,9 @@ def unsqueeze(data: Array, axes: Array, /) -> Array:
 
 @op("Unsqueeze", since=1)
 def unsqueeze_1(data: Array, /, *, axes: tuple[int, ...]) -> Array:
-    """With dimensions of size 1 at the given places of the result.
+    """The input with new axes of size 1, at the positions ``axes`` (an attribute) of the result.
+
+    Raises ValueError for a position named twice or outside the result's rank.
 
     >>> unsqueeze_1(np.zeros(3), axes=(0, 2)).shape
     (1, 3, 1)
@@ -166,6 +175,9 @@ def unsqueeze_1(data: Array, /, *, axes: tuple[int, ...]) -> Array:
 def expand(input: Array, shape: Array, /) -> Array:
     """The input broadcast against ``shape``, either of which may be the smaller.
 
+    The result is a read-only view. Raises ValueError for shapes that do not broadcast, TypeError
+    for dimensions that are not integers.
+
     >>> expand(np.array([[1], [2]]), np.array([3])).tolist()
     [[1, 1, 1], [2, 2, 2]]
 
@@ -178,7 +190,7 @@ def expand(input: Array, shape: Array, /) -> Array:
 
 @op("Identity", since=1)
 def identity(input: Array, /) -> Array:
-    """The input itself, be it a tensor, a sequence or an optional.
+    """The input itself, whether a tensor, a sequence or an optional.
 
     >>> identity(np.array([1]))
     array([1])
@@ -190,10 +202,11 @@ def identity(input: Array, /) -> Array:
 
 @op("DepthToSpace", since=1)
 def depth_to_space(input: Array, /, *, blocksize: int, mode: str = "DCR") -> Array:
-    """Images whose channels are laid out as blocks of ``blocksize x blocksize`` pixels.
+    """Images whose channels are rearranged into blocks of ``blocksize x blocksize`` pixels.
 
-    The input is (batch, channels, height, width). The channels of a block lie next to each other
-    in ``"CRD"`` mode, and a block apart in ``"DCR"`` mode. Raises ValueError if they do not divide.
+    The input is (batch, channels, height, width). The channels of a block are adjacent in "CRD"
+    mode, and a depth apart in "DCR" mode. Raises ValueError for another mode or rank, and if the
+    blocks do not divide the channels.
 
     >>> depth_to_space(np.arange(4).reshape(1, 4, 1, 1), blocksize=2)
     array([[[[0, 1],
@@ -217,9 +230,10 @@ def depth_to_space(input: Array, /, *, blocksize: int, mode: str = "DCR") -> Arr
 
 @op("SpaceToDepth", since=1)
 def space_to_depth(input: Array, /, *, blocksize: int, mode: str = "DCR") -> Array:
-    """Images whose blocks of ``blocksize x blocksize`` pixels are laid out as channels.
+    """Images whose blocks of ``blocksize x blocksize`` pixels are rearranged into channels.
 
-    The inverse of DepthToSpace with the same mode.
+    The inverse of DepthToSpace with the same mode. Raises ValueError for another mode or rank, and
+    if the blocks do not divide the image.
 
     >>> space_to_depth(np.arange(4).reshape(1, 1, 2, 2), blocksize=2).ravel()
     array([0, 1, 2, 3])

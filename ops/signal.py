@@ -1,4 +1,4 @@
-"""Signals in time and frequency. A complex number lies in a last axis of two: real, imaginary."""
+"""Fourier transforms and windows. The last axis of a complex tensor is (real, imaginary)."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ def dft(
 ) -> Array:
     """The discrete Fourier transform along ``axis`` (by default the last but one), or its inverse.
 
-    The input is (..., 1) if real and (..., 2) if complex, the result complex. The signal is cut or
-    filled with zeros to ``dft_length``. ``onesided`` keeps the first half of the frequencies of a
-    real signal, or with ``inverse`` makes a real signal (..., 1) of such a half. Computed in
-    float64. Raises ValueError for a complex signal or a real spectrum with ``onesided``.
+    The input is (..., 1) if real and (..., 2) if complex, the result complex. The signal is
+    truncated or zero-padded to ``dft_length``. ``onesided`` keeps the first half of the spectrum of
+    a real signal, or with ``inverse`` makes a real signal (..., 1) of such a half. Computed in
+    float64. Raises ValueError for a complex signal or a real spectrum with ``onesided``, an axis
+    that does not exist or is the last one, and a length below 1.
 
     >>> dft(np.array([[1.0], [0.0], [0.0], [0.0]]), onesided=1)
     array([[1., 0.],
@@ -37,7 +38,7 @@ def dft(
     """
     along = axis_in(-2 if axis is None else scalar_int(axis), input.ndim)
     if input.ndim < 2 or input.shape[-1] not in (1, 2) or along == input.ndim - 1:
-        raise ValueError(f"axis {along} of shape {input.shape}, where the last one is no signal")
+        raise ValueError(f"axis {along} of {input.shape}, whose last axis must hold 1 or 2 numbers")
     if onesided and input.shape[-1] != (2 if inverse else 1):
         raise ValueError("onesided goes from a real signal to a complex spectrum, or back")
     size = input.shape[along]
@@ -65,7 +66,9 @@ def dft_17(
     inverse: int = 0,
     onesided: int = 0,
 ) -> Array:
-    """As now, when the axis was an attribute and 1 by default.
+    """The discrete Fourier transform along ``axis`` (an attribute, by default 1), or its inverse.
+
+    Raises ValueError as DFT-20 does.
 
     >>> dft_17(np.array([[[1.0], [0.0]]]))
     array([[[1., 0.],
@@ -90,8 +93,8 @@ def stft(
 
     ``signal`` is (batch, length, 1 or 2), the result (batch, frames, frequencies, 2). A frame
     begins every ``frame_step`` samples and is ``frame_length`` long, or as long as the window, or
-    as the signal; what is left at the end is not used. Raises ValueError for a window of another
-    length than the frames, and for a complex signal with ``onesided``.
+    as the signal; samples behind the last whole frame are not used. Raises ValueError for a window
+    of another length than the frames, and for a complex signal with ``onesided``.
 
     >>> stft(np.ones((1, 4, 1)), np.array(2), None, np.array(2))[0, :, :, 0]
     array([[2., 0.],
@@ -114,9 +117,10 @@ def stft(
 
 @op("HannWindow", since=17)
 def hann_window(size: Array, /, *, output_datatype: int = 1, periodic: int = 1) -> Array:
-    """One arch of the squared sine: ``0.5 - 0.5 cos(2 pi n / N)``.
+    """The Hann window: ``0.5 - 0.5 cos(2 pi n / N)``.
 
-    ``N`` is ``size``, or one less if the window is symmetric instead of ``periodic``.
+    ``N`` is ``size``, or one less if the window is symmetric instead of ``periodic``. Raises
+    ValueError for a negative size, TypeError for one that is not an integer.
 
     >>> hann_window(np.array(5), periodic=0).round(6)
     array([0. , 0.5, 1. , 0.5, 0. ], dtype=float32)
@@ -128,7 +132,9 @@ def hann_window(size: Array, /, *, output_datatype: int = 1, periodic: int = 1) 
 
 @op("HammingWindow", since=17)
 def hamming_window(size: Array, /, *, output_datatype: int = 1, periodic: int = 1) -> Array:
-    """A raised cosine: ``25/46 - 21/46 cos(2 pi n / N)``, with N as in HannWindow.
+    """The Hamming window: ``25/46 - 21/46 cos(2 pi n / N)``, with N as in HannWindow.
+
+    Raises ValueError for a negative size, TypeError for one that is not an integer.
 
     >>> hamming_window(np.array(3), periodic=0).round(4)
     array([0.087, 1.   , 0.087], dtype=float32)
@@ -140,7 +146,10 @@ def hamming_window(size: Array, /, *, output_datatype: int = 1, periodic: int = 
 
 @op("BlackmanWindow", since=17)
 def blackman_window(size: Array, /, *, output_datatype: int = 1, periodic: int = 1) -> Array:
-    """Two cosines: ``0.42 - 0.5 cos(2 pi n / N) + 0.08 cos(4 pi n / N)``, N as in HannWindow.
+    """The Blackman window: ``0.42 - 0.5 cos(2 pi n / N) + 0.08 cos(4 pi n / N)``.
+
+    N is that of HannWindow. Raises ValueError for a negative size, TypeError for one that is not an
+    integer.
 
     >>> blackman_window(np.array(5), periodic=0).round(2)
     array([-0.  ,  0.34,  1.  ,  0.34, -0.  ], dtype=float32)
@@ -172,12 +181,13 @@ def mel_weight_matrix(
     *,
     output_datatype: int = 1,
 ) -> Array:
-    """The weights (frequencies, bands) of triangles, evenly spaced on the mel scale.
+    """Triangular filters (frequencies, bands), evenly spaced on the mel scale.
 
-    ``mel(f) = 2595 log10(1 + f / 700)``. There are ``dft_length // 2 + 1`` frequencies; each band
+    ``mel(f) = 2595 log10(1 + f / 700)``. There are ``dft_length // 2 + 1`` frequencies; each filter
     rises from one edge to the next, where it is 1, and falls to the one after that. As in the
     standard's implementation the edges are ``bands + 2`` points that stop one step before
-    ``upper_edge_hertz``, moved down to whole frequencies.
+    ``upper_edge_hertz``, rounded down to whole frequencies. Raises ValueError for inputs that are
+    not scalars, TypeError for counts that are not integers.
 
     >>> mel_weight_matrix(*map(np.array, (2, 8, 8192, 0.0, 4096.0)))
     array([[1., 0.],
@@ -190,6 +200,7 @@ def mel_weight_matrix(
     """
     bands, length, rate = (scalar_int(n) for n in (num_mel_bins, dft_length, sample_rate))
     reserve((length // 2 + 1, bands), np.float64)
+    # The mel scale of O'Shaughnessy 1987, as in the standard.
     low, high = (
         2595 * np.log10(1 + edge.item() / 700) for edge in (lower_edge_hertz, upper_edge_hertz)
     )

@@ -1,4 +1,4 @@
-"""Predictions of support vector machines from rows of features."""
+"""Support vector machines: predictions from rows of features."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .prediction import labels_of, transformed
 
 
 def _kernel(x: Array, vectors: Array, name: str, params: tuple[float, ...] | None) -> Array:
-    """How near each row is to each vector: (rows, vectors)."""
+    """The kernel of each row and each support vector: (rows, vectors)."""
     gamma, coef0, degree = params or (0.0, 0.0, 0.0)
     reserve((len(x), len(vectors)), np.float64)
 
@@ -61,10 +61,11 @@ def svm_regressor(
 ) -> Array:
     """``K(X, support vectors) @ coefficients + rho`` for each row, transformed, as float32.
 
-    The kernel K of rows x and v is "LINEAR" ``x v'``, "POLY" ``(gamma x v' + coef0) ** degree``,
-    "RBF" ``exp(-gamma |x - v|²)`` or "SIGMOID" ``tanh(gamma x v' + coef0)``; ``kernel_params`` are
-    gamma, coef0 and degree. Without support vectors the result is ``X @ coefficients + rho``. With
-    ``one_class`` only its sign is left: 1, or -1 for what is not positive.
+    X is (rows, features), the result (rows, 1). The kernel K of rows x and v is "LINEAR" ``x v'``,
+    "POLY" ``(gamma x v' + coef0) ** degree``, "RBF" ``exp(-gamma |x - v|²)`` or "SIGMOID"
+    ``tanh(gamma x v' + coef0)``; ``kernel_params`` are gamma, coef0 and degree. Without support
+    vectors the result is ``X @ coefficients + rho``. ``one_class`` reduces it to its sign: 1, or -1
+    if not positive. Raises ValueError for attributes that do not fit each other, and unknown names.
 
     >>> svm_regressor(np.array([[2.0], [3.0]]), coefficients=(5.0,), rho=(-12.0,))
     array([[-2.],
@@ -109,13 +110,14 @@ def svm_classifier(
     support_vectors: tuple[float, ...] | None = None,
     vectors_per_class: tuple[int, ...] | None = None,
 ) -> SVMClassifier:
-    """The label that wins most duels in each row, and scores, transformed, as float32.
+    """The label with the most votes of each row, and the scores, transformed, as float32.
 
-    Each pair of classes has a duel, whose score is positive if the first one wins. With ``prob_a``
-    and ``prob_b`` the scores are probabilities, one a class; else they are those of the duels, and
-    of a single duel the negative score and the score. Without support vectors there are no duels:
-    the scores are ``X @ coefficients' + rho``, one a class, and the largest one wins. SVMRegressor
-    has the kernels. Raises ValueError for attributes that do not fit each other.
+    Each pair of classes is compared (one against one); the pair's score is positive if the first
+    one gets the vote. With ``prob_a`` and ``prob_b`` the result has a probability per class, else
+    the scores of the pairs, and for a single pair its negative score and its score. Without support
+    vectors the scores are ``X @ coefficients' + rho``, one per class, and the highest one wins. The
+    kernels are those of SVMRegressor. Raises ValueError for attributes that do not fit each other,
+    and unknown names.
 
     >>> svm_classifier(
     ...     np.array([[2.0], [-1.0]]), classlabels_ints=(5, 7), support_vectors=(1.0, -1.0),
@@ -137,25 +139,25 @@ def svm_classifier(
         weights = _table(coefficients, classes - 1, supports, "coefficients")
         near = _kernel(wide, vectors, kernel_type, kernel_params)
         reserve((len(x), classes, classes), np.float64)
-        duels = _duels(near, weights, vectors_per_class or ())
-        scores = duels + _table(rho, 1, duels.shape[1], "rho")
+        pairwise = _pairwise(near, weights, vectors_per_class or ())
+        scores = pairwise + _table(rho, 1, pairwise.shape[1], "rho")
         pairs = np.triu_indices(classes, 1)
         wins = np.zeros((len(x), classes), np.int64)
         np.add.at(wins, (np.arange(len(x))[:, None], np.where(scores > 0, *pairs)), 1)
         winner = wins.argmax(axis=1)
         if prob_a:
-            a, b = (_table(p, 1, duels.shape[1], "prob_a or prob_b") for p in (prob_a, prob_b))
+            a, b = (_table(p, 1, pairwise.shape[1], "prob_a or prob_b") for p in (prob_a, prob_b))
             scores = _probabilities(1 - sigmoid(scores * a + b), classes)
         elif classes == 2:
             scores = np.concatenate([-scores, scores], axis=1)
     return SVMClassifier(labels[winner], transformed(scores, post_transform).astype(np.float32))
 
 
-def _duels(near: Array, weights: Array, sizes: tuple[int, ...]) -> Array:
-    """The scores of all pairs of classes, in order, from the rows' nearness to all vectors.
+def _pairwise(near: Array, weights: Array, sizes: tuple[int, ...]) -> Array:
+    """The scores of all pairs of classes, in order, from the rows' kernels with all vectors.
 
-    Row ``j - 1`` of the weights has those of earlier classes against j, row i those of later
-    classes against i.
+    Row ``j - 1`` of the weights has those of the vectors of earlier classes against class j, row i
+    those of later classes against class i.
     """
     if len(sizes) != len(weights) + 1 or min(sizes) < 0:
         raise ValueError(
@@ -173,10 +175,11 @@ def _duels(near: Array, weights: Array, sizes: tuple[int, ...]) -> Array:
 
 
 def _probabilities(first: Array, classes: int) -> Array:
-    """Each class's probability, from those that the first one of each pair is the right one.
+    """The probability of each class, from that of the first class of each pair.
 
-    They are the p with ``sum(p) = 1`` for which the sum of ``(r[j, i] p[i] - r[i, j] p[j]) ** 2``
-    is least, approached in libsvm's steps and to its accuracy.
+    They are the p with ``sum(p) = 1`` that minimize the sum of ``(r[j, i] p[i] - r[i, j] p[j]) **
+    2``, found by libsvm's iteration (svm.cpp, multiclass_probability), with its bounds 1e-7, 0.005
+    and 100. Source: Wu, Lin and Weng 2004, algorithm 2.
     """
     r = np.zeros((len(first), classes, classes))
     above = np.triu_indices(classes, 1)

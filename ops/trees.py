@@ -1,4 +1,4 @@
-"""Predictions of decision trees from rows of features."""
+"""Ensembles of decision trees: predictions from rows of features."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .prediction import TRANSFORMS, transformed
 _COMPARISONS: tuple[Callable[[Array, Array], Array], ...] = (
     np.less_equal, np.less, np.greater_equal, np.greater, np.equal, np.not_equal,
 )  # fmt: skip
-_MEMBER = 6
+_MEMBER = 6  # BRANCH_MEMBER of TreeEnsemble-5; the comparisons before it are its modes 0 to 5
 
 
 class Forest(NamedTuple):
@@ -25,17 +25,17 @@ class Forest(NamedTuple):
     modes: Array
     splits: Array
     ways: Array
-    """(2, nodes): where a comparison leads that fails, and one that holds."""
+    """(2, nodes): the next node if the comparison is false, and if it is true."""
     missing: Array
-    """Whether NaN goes the way of a comparison that holds."""
+    """Whether NaN takes the true branch."""
     leaf: Array
     roots: Array
     sets: dict[int, Array]
-    """The members among which some nodes look for a feature."""
+    """The members of the set of each node that has one."""
 
 
-def arrived(x: Array, forest: Forest) -> Array:
-    """The leaf to which each tree leads each row: (rows, trees). Raises ValueError for a cycle."""
+def leaves_of(x: Array, forest: Forest) -> Array:
+    """The leaf of each tree that each row reaches: (rows, trees). Raises ValueError for a cycle."""
     shape = (len(x), len(forest.roots))
     reserve(shape, np.int64)
     node = np.broadcast_to(forest.roots, shape)
@@ -60,10 +60,11 @@ def _holds(value: Array, node: Array, forest: Forest) -> Array:
     return holds
 
 
-def put_together(weights: Array, owners: Array, targets: int, function: int, trees: int) -> Array:
-    """For each row and target the average over ``trees`` (0), sum (1), least (2) or largest (3).
+def aggregated(weights: Array, owners: Array, targets: int, function: int, trees: int) -> Array:
+    """The weights (rows, votes) aggregated per target: (rows, targets), 0 for a target without any.
 
-    Of the weights (rows, votes) these are the ones that the target owns; 0 if there are none.
+    ``owners`` has the target of each weight; ``function`` is the average over ``trees`` (0), sum
+    (1), minimum (2) or maximum (3). Raises ValueError for another one.
     """
     reserve((len(weights), targets), np.float64)
     totals = np.zeros((len(weights), targets))
@@ -80,7 +81,7 @@ def put_together(weights: Array, owners: Array, targets: int, function: int, tre
 
 
 def indices(numbers: Sequence[object] | Array, size: int | Array) -> Array:
-    """Numbers as int64. Raises IndexError for one outside [0, size)."""
+    """Numbers as int64 indices. Raises IndexError for one outside [0, size)."""
     found = np.array(numbers, np.int64)
     if ((found < 0) | (found >= size)).any():
         raise IndexError(f"the tree refers to something that it does not have: {found.tolist()}")
@@ -109,14 +110,15 @@ def tree_ensemble(
     post_transform: int = 0,
     tree_roots: tuple[int, ...],
 ) -> Array:
-    """For each row and target the leaves that the trees lead to, put together and transformed.
+    """The weights of the leaves that each row reaches, aggregated per target and transformed.
 
-    A node compares a feature with its split (mode 0: <=, 1: <, 2: >=, 3: >, 4: ==, 5: !=) or looks
-    for it in its set (6), the sets being listed in the order of the nodes, each with a NaN behind;
-    NaN takes the false branch unless ``nodes_missing_value_tracks_true``. A branch leads to a node,
-    or to a leaf where ``nodes_*leafs`` is 1. ``aggregate_function`` is the average over all trees
-    (0), sum (1), least (2) or largest (3) of a target's weights; 0 for a target without any.
-    Raises ValueError or IndexError for numbers that do not exist, and for trees with a cycle.
+    X is (rows, features), the result (rows, targets). A node compares a feature with its split
+    (mode 0: <=, 1: <, 2: >=, 3: >, 4: ==, 5: !=) or looks for it in its set (6); the sets are
+    listed in the order of the nodes, each followed by a NaN. NaN takes the false branch unless
+    ``nodes_missing_value_tracks_true``. A branch leads to a leaf where ``nodes_*leafs`` is 1, else
+    to a node. ``aggregate_function`` is the average over all trees (0), sum (1), minimum (2) or
+    maximum (3) of a target's weights; 0 for a target without any. Raises ValueError for attributes
+    that contradict each other and for trees with a cycle, IndexError for numbers that do not exist.
 
     >>> tree_ensemble(
     ...     np.array([[1.0], [5.0]]), tree_roots=(0,), nodes_modes=np.array([0]),
@@ -143,17 +145,17 @@ def tree_ensemble(
         roots=indices(tree_roots, count),
         sets=_sets(nodes_modes, membership_values),
     )
-    place = arrived(x, forest) - count
+    place = leaves_of(x, forest) - count
     targets = 1 + max(leaf_targetids, default=0) if n_targets is None else n_targets
     owners, trees = indices(leaf_targetids, targets), len(tree_roots)
-    scores = put_together(leaf_weights[place], owners[place], targets, aggregate_function, trees)
+    scores = aggregated(leaf_weights[place], owners[place], targets, aggregate_function, trees)
     if not 0 <= post_transform < len(TRANSFORMS):
         raise ValueError(f"post_transform is 0 to {len(TRANSFORMS) - 1}")
     return transformed(scores, list(TRANSFORMS)[post_transform]).astype(x.dtype)
 
 
 def _sets(modes: Array, members: Array | None) -> dict[int, Array]:
-    """The members that each node with a set looks for."""
+    """The members of the set of each node that has one."""
     nodes = np.flatnonzero(modes == _MEMBER).tolist()
     given = np.zeros(0) if members is None else members.reshape(-1)
     parts = np.split(given, np.flatnonzero(np.isnan(given)) + 1)

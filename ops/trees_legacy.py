@@ -1,9 +1,9 @@
-"""Decision trees as they were before opset 5 of ai.onnx.ml, when leaves were nodes that vote.
+"""Decision trees as of before opset 5 of ai.onnx.ml, where leaves are nodes that vote.
 
-The nodes lie side by side in the attributes ``nodes_*``: node ``nodeids[i]`` of tree ``treeids[i]``
-compares feature ``featureids[i]`` with ``values[i]`` in the way ``modes[i]`` and leads to a node of
-the same tree, or is a LEAF. So do the votes of the leaves, of which a leaf may have several. What
-ends in ``_as_tensor`` stands for the attribute without that, in float64.
+The attributes ``nodes_*`` are columns of a table of nodes: node ``nodeids[i]`` of tree
+``treeids[i]`` compares feature ``featureids[i]`` with ``values[i]`` by ``modes[i]`` and leads to a
+node of the same tree, or is a LEAF. A second table has the votes of the leaves, of which a leaf may
+have several. An attribute ``*_as_tensor`` replaces the one without that suffix, in float64.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ._budget import reserve, timed, turn
 from ._registry import ML, op
 from ._typing import Array
 from .prediction import labels_of, transformed
-from .trees import Forest, arrived, indices, put_together
+from .trees import Forest, aggregated, indices, leaves_of
 
 _MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ", "LEAF")
 _LEAF = len(_MODES) - 1
@@ -45,7 +45,7 @@ class _Votes(NamedTuple):
 def _scores(
     x: Array, nodes: _Nodes, votes: _Votes, base: Array, targets: int, aggregate: str = "SUM"
 ) -> Array:
-    """For each row and target the votes of the leaves that the trees lead to, put together."""
+    """The votes of the leaves that each row reaches, aggregated: (rows, targets)."""
     if aggregate not in _AGGREGATES:
         raise ValueError(f"aggregate_function is one of {', '.join(_AGGREGATES)}")
     if targets < 1 or len(base) not in (0, targets):
@@ -61,17 +61,17 @@ def _scores(
     first, last = (
         np.searchsorted(voter[order], np.arange(len(places)), side) for side in ("left", "right")
     )
-    leaf = arrived(x, forest)
+    leaf = leaves_of(x, forest)
     most = int((last - first).max(initial=0))
     reserve((*leaf.shape, most), np.float64)
     vote = first[leaf][..., None] + np.arange(most)
-    # A leaf with fewer votes than others is filled up with one for nobody, behind all targets.
+    # The votes of a leaf are padded with votes for an extra target, dropped at the end.
     vote = np.where(vote < last[leaf][..., None], vote, len(order))
     vote = vote.reshape(len(x), leaf.shape[1] * most)
     owners = np.append(indices(votes.owners or (), targets)[order], targets)[vote]
     weights = np.append(votes.weights[order], 0)[vote]
     function, trees = _AGGREGATES.index(aggregate), leaf.shape[1]
-    scores = put_together(weights, owners, targets + 1, function, trees)[:, :-1]
+    scores = aggregated(weights, owners, targets + 1, function, trees)[:, :-1]
     return scores + base if len(base) else scores
 
 
@@ -80,7 +80,7 @@ def _pairs(trees: Sequence[int] | None, nodes: Sequence[int] | None) -> list[tup
 
 
 def _found(places: dict[tuple[int, int], int], pairs: list[tuple[int, int]]) -> Array:
-    """The places of nodes. Raises IndexError for one that there is not."""
+    """The positions of nodes. Raises IndexError for one that does not exist."""
     lost = next((pair for pair in pairs if pair not in places), None)
     if lost is not None:
         raise IndexError(f"tree {lost[0]} has no node {lost[1]}")
@@ -116,7 +116,7 @@ def _forest(nodes: _Nodes, places: dict[tuple[int, int], int], features: int) ->
 
 
 def _reached(roots: Array, ways: Array) -> Array:
-    """To which nodes the ways from the roots lead."""
+    """Which nodes can be reached from the roots."""
     reached = np.zeros(ways.shape[1], bool)
     while roots.size:
         turn()
@@ -127,7 +127,7 @@ def _reached(roots: Array, ways: Array) -> Array:
 
 
 def _given(numbers: tuple[float, ...] | None, tensor: Array | None) -> Array:
-    """Numbers that are given in one of two forms, or not at all."""
+    """Numbers given as a list or as a tensor, or not at all."""
     if numbers and tensor is not None:
         raise ValueError("an attribute is given both as a list and as a tensor")
     return np.array(numbers or (), np.float64) if tensor is None else tensor.reshape(-1)
@@ -160,11 +160,12 @@ def tree_ensemble_regressor(
     target_weights: tuple[float, ...] | None = None,
     target_weights_as_tensor: Array | None = None,
 ) -> Array:
-    """For each row and target the votes of the leaves, put together and transformed, as float32.
+    """The votes of the leaves that each row reaches, aggregated and transformed, as float32.
 
-    They are put together as their SUM, MIN, MAX, or their sum over the number of trees (AVERAGE);
-    the ``base_values`` are added to that. A target without a vote has 0. Raises ValueError or
-    IndexError for attributes that contradict each other, and for trees with a cycle.
+    X is (rows, features), the result (rows, targets). ``aggregate_function`` is "SUM", "MIN",
+    "MAX", or "AVERAGE" for the sum over the number of trees; the ``base_values`` are added to that.
+    A target without a vote has 0. Raises ValueError for attributes that contradict each other and
+    for trees with a cycle, IndexError for nodes and targets that do not exist.
 
     >>> tree_ensemble_regressor(
     ...     np.array([[1.0], [5.0]]), nodes_treeids=(0, 0, 0), nodes_nodeids=(0, 1, 2),
@@ -224,12 +225,12 @@ def tree_ensemble_classifier(
     nodes_values_as_tensor: Array | None = None,
     post_transform: str = "NONE",
 ) -> TreeEnsembleClassifier:
-    """The label with the largest score of each row, and the scores, transformed, as float32.
+    """The label with the highest score of each row, and the scores, transformed, as float32.
 
-    A class's score is the sum of the votes for it, plus its base value. Where all votes are for the
-    first one of two labels they are the score s of the second one. The first one then has ``1 - s``
-    if all weights are probabilities, that is not negative and not to be transformed (other than by
-    PROBIT), else ``-s``. Raises as TreeEnsembleRegressor does.
+    A class's score is the sum of the votes for it, plus its base value. If all votes are for the
+    first of two labels, they are the score s of the second one; the first then has ``1 - s`` if all
+    weights are probabilities (not negative, and not transformed other than by PROBIT), else ``-s``.
+    Raises ValueError and IndexError as TreeEnsembleRegressor does.
 
     >>> tree_ensemble_classifier(
     ...     np.array([[1.0], [5.0]]), nodes_treeids=(0, 0, 0), nodes_nodeids=(0, 1, 2),

@@ -290,7 +290,7 @@ def test_text_that_is_no_number_is_refused() -> None:
 
 
 def test_unknown_types_are_refused() -> None:
-    with pytest.raises(ValueError, match="99 is no ONNX element type"):
+    with pytest.raises(ValueError, match="99 is not an ONNX element type"):
         cast(np.zeros(1), to=99)
 
 

@@ -41,7 +41,7 @@ def vectors(draw: st.DataObject, count: int = 4) -> tuple[Array, Array]:
 
 
 def along(values: Array, x: Array) -> Array:
-    """One number a channel, spread over the image."""
+    """One number per channel, spread over the image."""
     return np.moveaxis(np.broadcast_to(values, (*np.delete(x.shape, 1), x.shape[1])), -1, 1)
 
 
@@ -175,7 +175,7 @@ STATISTICS = [np.ones(2)] * 4
 
 
 def test_refusals() -> None:
-    with pytest.raises(ValueError, match="one number a channel"):
+    with pytest.raises(ValueError, match="one number per channel"):
         batch_normalization(np.ones((1, 3)), *STATISTICS)
     with pytest.raises(ValueError, match="without spatial"):
         batch_normalization_7(np.ones((1, 2, 2)), *STATISTICS, spatial=0)

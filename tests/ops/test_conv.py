@@ -204,7 +204,7 @@ W = np.ones((2, 1, 2))
         ((X, W), {"group": 0}, "do not fit"),
         ((X, W[0]), {}, "filters of shape"),
         ((X, W), {"kernel_shape": (3,)}, "the filters have"),
-        ((X, W, np.ones(3)), {}, "one number a channel"),
+        ((X, W, np.ones(3)), {}, "one number per channel"),
         ((X, W), {"pads": (1,)}, "expected 2 numbers"),
         ((X, W), {"pads": (-1, 0)}, "at least 0"),
         ((X, W), {"strides": (0,)}, "at least 1"),

@@ -171,9 +171,9 @@ ROI = np.zeros((1, 4))
 
 @pytest.mark.parametrize("owner", [-1, 1])
 def test_a_region_must_belong_to_an_image(owner: int) -> None:
-    with pytest.raises(IndexError, match="belongs to none of the 1 images"):
+    with pytest.raises(IndexError, match="belongs to none of 1 images"):
         roi_align(X, ROI, np.array([owner]))
-    with pytest.raises(IndexError, match="belongs to none of the 1 images"):
+    with pytest.raises(IndexError, match="belongs to none of 1 images"):
         max_roi_pool(X, np.array([[owner, 0, 0, 1, 1]]), pooled_shape=(1, 1))
 
 

@@ -261,7 +261,7 @@ def test_element_types_are_those_of_onnx(code: int) -> None:
 
 def test_types_that_onnx_lacks_are_refused() -> None:
     for code in (0, 29, -1):
-        with pytest.raises(ValueError, match=f"{code} is no ONNX element type"):
+        with pytest.raises(ValueError, match=f"{code} is not an ONNX element type"):
             dtype_of(code)
     for dtype in ("datetime64[s]", "longdouble", "V4"):
         with pytest.raises(TypeError, match="ONNX has no element type"):
@@ -377,9 +377,9 @@ def test_nothing_but_numbers_is_computed_with(op: Callable[..., Any], value: Arr
 def test_one_number_a_channel() -> None:
     x = np.zeros((2, 3, 4, 5))
     assert per_channel(np.zeros(3), x).shape == (3, 1, 1)
-    with pytest.raises(ValueError, match="one number a channel"):
+    with pytest.raises(ValueError, match="one number per channel"):
         per_channel(np.zeros(4), x)
-    with pytest.raises(ValueError, match="one number a channel"):
+    with pytest.raises(ValueError, match="one number per channel"):
         per_channel(np.zeros(1), np.zeros(1))
     with pytest.raises(TypeError, match="float64, float32"):
         per_channel(np.zeros(3, np.float32), x)
@@ -389,7 +389,7 @@ def test_one_number_a_column() -> None:
     x, values = np.zeros((2, 3)), np.ones(3)
     assert per_column(values, x) is values
     for other in (np.ones(1), np.ones(2), np.ones((1, 3)), np.ones(())):
-        with pytest.raises(ValueError, match=r"expected one number a column of \(2, 3\)"):
+        with pytest.raises(ValueError, match=r"expected one number per column of \(2, 3\)"):
             per_column(other, x)
     with pytest.raises(TypeError, match="float64, float32"):
         per_column(values.astype(np.float32), x)

@@ -189,9 +189,9 @@ REAL, COMPLEX = np.ones((1, 4, 1)), np.ones((1, 4, 2))
     [
         ((COMPLEX,), {"onesided": 1}, "onesided goes from"),
         ((REAL,), {"onesided": 1, "inverse": 1}, "onesided goes from"),
-        ((REAL, None, np.array(-1)), {}, "the last one is no signal"),
+        ((REAL, None, np.array(-1)), {}, "last axis must hold 1 or 2"),
         ((REAL, None, np.array(3)), {}, "does not exist"),
-        ((np.ones((1, 4, 3)),), {}, "the last one is no signal"),
+        ((np.ones((1, 4, 3)),), {}, "last axis must hold 1 or 2"),
         ((REAL, np.array(0)), {}, "the length of the transform is 0"),
     ],
 )

@@ -194,9 +194,9 @@ def test_caches_without_room_and_other_masks_are_refused() -> None:
 def test_biases_keys_and_sizes_that_do_not_fit_are_refused() -> None:
     x, w, none = np.ones((1, 2, 3), np.float32), np.ones((3, 3), np.float32), None
     for bias in (np.ones(1, np.float32), np.ones((1, 3), np.float32)):
-        with pytest.raises(ValueError, match="expected one number a column"):
+        with pytest.raises(ValueError, match="expected one number per column"):
             attention(x, w, bias, num_heads=1)
-        with pytest.raises(ValueError, match="expected one number a column"):
+        with pytest.raises(ValueError, match="expected one number per column"):
             multi_head_attention(x, x, x, bias, num_heads=1)
     for sizes in ((1, 1), (1, 1, 2), (2, 2, -1)):
         with pytest.raises(ValueError, match="do not make up 3 columns"):

@@ -148,7 +148,7 @@ def test_products_with_rows_of_another_size_are_refused(
             one, np.zeros((1, 1, 8), np.uint8), one, accuracy_level=accuracy_level, **sizes
         )
     bias = np.ones(2, np.float32)
-    with pytest.raises(ValueError, match="one number a column"):
+    with pytest.raises(ValueError, match="one number per column"):
         matmul_nbits(
             one, np.zeros((1, 1, 8), np.uint8), one, None, None, bias, K=1, N=1, block_size=16
         )
