@@ -113,13 +113,14 @@ def _pipeline_vectors(options: argparse.Namespace, texts: list[str]) -> Any:
                 f"--{name.replace('_', '-')} does not go with --extraction-strategy and "
                 "--emb-extraction-layer"
             )
+    given = options.sequence_length
     pipeline = embedx.Pipeline.create(
         model_path=options.model,
         tokenizer=options.tokenizer,
         emb_extraction_layer=index_or_name(options.emb_extraction_layer or "-1"),
         extraction_strategy=options.extraction_strategy or "per_token",
-        sequence_length=options.sequence_length or 128,
         batch_size=options.batch_size,
+        **({} if given is None else {"sequence_length": given}),
     )
     return pipeline(texts).embeddings
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from embedx.ops import reserve
+from embedx.ops import qualified, reserve
 
 FUSED_DOMAIN = "embedx"
 """The domain of fused nodes that no operator of ONNX or com.microsoft describes."""
@@ -140,7 +140,7 @@ class Node:
     @property
     def operator(self) -> str:
         """The operator's name, behind its domain unless that is ONNX's own."""
-        return f"{self.domain}::{self.op_type}" if self.domain else self.op_type
+        return qualified(self.domain, self.op_type)
 
     def __str__(self) -> str:
         """How messages call the node."""
@@ -237,8 +237,7 @@ class Graph:
             shown = ", ".join(f"{k}={_short(v)}" for k, v in sorted(node.attributes.items()))
             made = ", ".join(name or "_" for name in node.outputs)
             taken = ", ".join(name or "_" for name in node.inputs)
-            kind = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
-            lines.append(f"  {made} = {kind}{f'<{shown}>' if shown else ''}({taken})")
+            lines.append(f"  {made} = {node.operator}{f'<{shown}>' if shown else ''}({taken})")
         return "\n".join([*lines, f"  return {', '.join(v.name for v in self.outputs)}"])
 
 

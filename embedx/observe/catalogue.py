@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from embedx.errors import ConfigError
-from embedx.ops import Op, registered
+from embedx.ops import Op, qualified, registered
 
 
 def families() -> dict[tuple[str, str], list[Op]]:
@@ -23,7 +23,7 @@ def table() -> str:
     rows = ["| operator | since opset | function | gives |", "|---|---|---|---|"]
     for (domain, name), versions in families().items():
         newest = versions[-1].formula
-        title = f"{domain}::{name}" if domain else name
+        title = qualified(domain, name)
         since = ", ".join(str(entry.since) for entry in versions)
         rows.append(f"| {title} | {since} | `ops.{newest.__name__}` | {summary(newest)} |")
     return "\n".join(rows)

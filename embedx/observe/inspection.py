@@ -11,7 +11,7 @@ import numpy as np
 
 from embedx.errors import EmbedxError
 from embedx.model.graph import Array, Graph, SparseTensor
-from embedx.ops import resolve
+from embedx.ops import qualified, resolve
 from embedx.rewrite.layers import find_layers
 from embedx.rewrite.normal import normal_form
 from embedx.run.engine import Engine
@@ -158,9 +158,10 @@ def as_text(facts: dict[str, Any]) -> str:
         f"nodes       {facts['nodes']}, {facts['local_functions']} local functions",
     ]
     for entry in facts["operators"]:
-        domain = "" if entry["domain"] == "ai.onnx" else f"{entry['domain']}::"
+        domain = "" if entry["domain"] == "ai.onnx" else entry["domain"]
+        name = qualified(domain, entry["name"])
         missing = "" if entry["supported"] else "  NOT SUPPORTED"
-        lines.append(f"operator    {entry['count']:5d} {domain}{entry['name']}{missing}")
+        lines.append(f"operator    {entry['count']:5d} {name}{missing}")
     for dtype, count in facts["weights"]["elements"].items():
         lines.append(f"weights     {count:,} {dtype}")
     stored = {p["matrix"] for p in facts["products"]}

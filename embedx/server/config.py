@@ -13,15 +13,14 @@ from typing import Any
 
 from embedx.config_file import read_config, refuse_unknown
 from embedx.errors import ConfigError
-
-TASK = "transformers_embedding_extraction"
+from embedx.text.deepsparse import TASKS
 
 _IGNORED_BY_SERVER = (
     "integration", "engine_thread_pinning", "pytorch_num_threads", "loggers", "system_logging",
 )  # fmt: skip
 _IGNORED_BY_ENDPOINT = ("logging_config", "data_logging", "middlewares")
 _IGNORED_KWARGS = ("engine_type", "model_size", "return_numpy", "scheduler", "context")
-_KWARGS = ("sequence_length", "extraction_strategy", "emb_extraction_layer")
+KWARGS = ("sequence_length", "extraction_strategy", "emb_extraction_layer")
 _RESERVED = (
     "config docs embed embed_all health healthcheck info invocations metrics openapi.json ping "
     "redoc reload similarity status tokenize v1 v2"
@@ -34,7 +33,7 @@ _log = logging.getLogger("embedx.server")
 class EndpointConfig:
     """One model and how it is asked."""
 
-    task: str = TASK
+    task: str = TASKS[0]
     model: str | None = None
     name: str | None = None
     """What clients call it; by default the route, or the task and a number."""
@@ -123,12 +122,12 @@ def _endpoint(values: Any, index: int) -> EndpointConfig:
         raise ConfigError(f"{where}: kwargs and bucketing are mappings")
     if "model_path" in given:
         given.setdefault("model", given.pop("model_path"))
-    plain = [f.name for f in fields(EndpointConfig) if f.name not in _KWARGS]
-    for name in _KWARGS:
+    plain = [f.name for f in fields(EndpointConfig) if f.name not in KWARGS]
+    for name in KWARGS:
         if name in given:
             raise ConfigError(f"{where}: {name} belongs under kwargs")
     refuse_unknown(given, [*plain, "kwargs", "bucketing", *_IGNORED_BY_ENDPOINT], where)
-    refuse_unknown(kwargs, [*_KWARGS, *_IGNORED_KWARGS], f"{where}, kwargs,")
+    refuse_unknown(kwargs, [*KWARGS, *_IGNORED_KWARGS], f"{where}, kwargs,")
     refuse_unknown(bucketing, ["sequence_lengths"], f"{where}, bucketing,")
     if "sequence_lengths" in bucketing:
         given["sequence_length"] = bucketing["sequence_lengths"]

@@ -10,10 +10,10 @@ from typing import Any
 
 from embedx.config_file import index_or_name
 from embedx.errors import ConfigError
-from embedx.server.config import TASK, ServerConfig, read_server_config, server_config
+from embedx.server.config import KWARGS, ServerConfig, read_server_config, server_config
+from embedx.text.deepsparse import TASKS
 
 _ENDPOINT = ("task", "name", "route", "batch_size")
-_KWARGS = ("sequence_length", "extraction_strategy", "emb_extraction_layer")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +71,7 @@ def config_of(options: argparse.Namespace) -> ServerConfig:
     if settings.get("hot_reload_config") and "config_file" not in given:
         raise ConfigError("--hot-reload-config needs a --config-file to follow")
     if "config_file" in given:
-        stray = [k for k in ("model", "model_path", *_ENDPOINT, *_KWARGS) if k in given]
+        stray = [k for k in ("model", "model_path", *_ENDPOINT, *KWARGS) if k in given]
         if stray:
             raise ConfigError(f"--{stray[0].replace('_', '-')} belongs into the configuration file")
         from_file = read_server_config(Path(given["config_file"]))
@@ -80,8 +80,8 @@ def config_of(options: argparse.Namespace) -> ServerConfig:
     endpoint: dict[str, Any] = {k: given[k] for k in _ENDPOINT if k in given}
     if model is not None:
         endpoint["model"] = model
-    endpoint.setdefault("name", given.get("task", TASK))
-    endpoint["kwargs"] = {k: given[k] for k in _KWARGS if k in given}
+    endpoint.setdefault("name", given.get("task", TASKS[0]))
+    endpoint["kwargs"] = {k: given[k] for k in KWARGS if k in given}
     return server_config({**settings, "endpoints": [endpoint]})
 
 

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from embedx.errors import NodeError
 from embedx.model.graph import Array
 from embedx.server.config import EndpointConfig
 from embedx.text.buckets import bucket_of
-from embedx.text.embedder import Embedder, load
-from embedx.text.pipeline import Pipeline
+from embedx.text.deepsparse import SEQUENCE_LENGTH
+from embedx.text.embedder import Embedder
+from embedx.text.model_folder import read_folder
+from embedx.text.pipeline import Pipeline, PipelineConfig
+from embedx.text.pooling import check_finite
 from embedx.text.text_model import TextModel
 from embedx.text.tokens import Tokens
 
@@ -49,8 +51,7 @@ class View:
         results: list[Array] = [np.zeros(0, np.float32)] * len(texts)
         for places, hidden in self.model.embed(texts, len(texts), widths):
             for place, result in zip(places, self.reduce(hidden), strict=True):
-                if not np.isfinite(result).all():
-                    raise NodeError("the model gives NaN or infinity for this text")
+                check_finite(result)
                 results[place] = result
         return results
 
@@ -79,23 +80,31 @@ class Endpoint:
 def load_endpoint(config: EndpointConfig, num_cores: int, shared: dict[Any, TextModel]) -> Endpoint:
     """The endpoint, its model loaded and run once.
 
-    ``shared`` holds the models that are loaded already; endpoints whose file, layer and lengths are
+    ``shared`` holds the models that are loaded already; endpoints whose files, edge and length are
     the same use one. Raises what ``Pipeline.create`` and ``load`` raise.
     """
     lengths = config.sequence_length
-    pipeline = Pipeline.create(
+    longest = max(lengths) if isinstance(lengths, tuple) else lengths
+    settings = PipelineConfig(
         task=config.task,
         model_path=config.model,
         emb_extraction_layer=config.emb_extraction_layer,
         extraction_strategy=config.extraction_strategy,
-        sequence_length=128 if lengths is None else lengths,
+        sequence_length=SEQUENCE_LENGTH if lengths is None else lengths,
         num_cores=num_cores,
     )
-    pipeline.text_model = _shared(pipeline.text_model, shared)
-    longest = max(lengths) if isinstance(lengths, tuple) else lengths
-    # By its file: a name without a path may lead elsewhere once a cache has changed.
-    embedder = load(pipeline.text_model.path, max_seq_length=longest, num_cores=num_cores)
-    embedder.text_model = _shared(embedder.text_model, shared)
+    folder = read_folder(config.model)
+
+    def text_model(edge: str, longest: int | None) -> TextModel:
+        key = (folder.stamp(), edge, longest if folder.declares_length else None, num_cores)
+        if key not in shared:
+            shared[key] = TextModel(folder, edge, longest=longest, num_cores=num_cores)
+        return shared[key]
+
+    layer_edge = folder.edge(config.emb_extraction_layer)
+    pipeline = Pipeline(settings, text_model(layer_edge, longest or SEQUENCE_LENGTH))
+    usual = text_model(folder.usual_edge(pooled=True), longest)
+    embedder = Embedder(usual, max_seq_length=longest)
 
     strategy, size, buckets = config.extraction_strategy, config.batch_size, pipeline.buckets
     model = pipeline.text_model
@@ -141,10 +150,3 @@ def _prefixed(view: View, prefix: str) -> View:
 
 def _same(hidden: Array) -> Array:
     return hidden if hidden.ndim == 3 else hidden[:, None]
-
-
-def _shared(model: TextModel, shared: dict[Any, TextModel]) -> TextModel:
-    stat = model.path.stat()
-    file = (model.path.resolve(), stat.st_mtime_ns, stat.st_size)
-    key = (file, model.edge, model.fixed_length, model.engine.num_cores)
-    return shared.setdefault(key, model)

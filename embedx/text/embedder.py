@@ -11,11 +11,12 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from embedx.errors import ConfigError, InputError, NodeError
+from embedx.errors import ConfigError, InputError
 from embedx.model.graph import Array
 from embedx.run.binding import Precision
 from embedx.text import pooling
 from embedx.text.deployment import EMPTY_PROMPTS
+from embedx.text.model_folder import read_folder
 from embedx.text.modules import SENTENCE, TOKENS, Pooling
 from embedx.text.text_model import TextModel
 from embedx.text.tokens import Tokens
@@ -55,40 +56,35 @@ def load(
     Raises InputError if nothing is found, ModelError, UnsupportedOpError or DeploymentError for a
     model that cannot be used.
     """
-    return Embedder(name, file_name, tokenizer, pooling_mode, max_seq_length, num_cores, precision)
+    if pooling_mode is not None and pooling_mode not in pooling.POOLINGS:
+        raise ConfigError(
+            f"pooling_mode is one of {', '.join(pooling.POOLINGS)}, not {pooling_mode!r}"
+        )
+    folder = read_folder(name, file_name=file_name, tokenizer=tokenizer)
+    text_model = TextModel(
+        folder,
+        folder.usual_edge(pooled=pooling_mode is None),
+        longest=max_seq_length,
+        num_cores=num_cores,
+        precision=precision,
+    )
+    return Embedder(text_model, pooling_mode, max_seq_length)
 
 
 class Embedder:
-    """A sentence embedding model; made by :func:`load`."""
+    """A sentence embedding model, around a text model that others may share; see :func:`load`."""
 
     def __init__(
         self,
-        name: str | os.PathLike[str] | None,
-        file_name: str | None,
-        tokenizer: str | os.PathLike[str] | None,
-        pooling_mode: str | None,
-        max_seq_length: int | None,
-        num_cores: int | None,
-        precision: Precision,
+        text_model: TextModel,
+        pooling_mode: str | None = None,
+        max_seq_length: int | None = None,
     ) -> None:
-        if pooling_mode is not None and pooling_mode not in pooling.POOLINGS:
-            raise ConfigError(
-                f"pooling_mode is one of {', '.join(pooling.POOLINGS)}, not {pooling_mode!r}"
-            )
-        self.text_model = TextModel(
-            name,
-            "auto",
-            file_name=file_name,
-            tokenizer=tokenizer,
-            longest=max_seq_length,
-            num_cores=num_cores,
-            precision=precision,
-            pooled=pooling_mode is None,
-        )
-        deployment = self.text_model.deployment
+        self.text_model = text_model
+        deployment = text_model.deployment
         self.max_seq_length = (
             max_seq_length
-            or self.text_model.fixed_length
+            or text_model.fixed_length
             or deployment.max_seq_length
             or _DEFAULT_LENGTH
         )
@@ -155,8 +151,7 @@ class Embedder:
         for places, hidden in self._progress(tokens, batch_size, show):
             vectors = self.pooled(hidden, prompt_tokens)
             for row, place in enumerate(places):
-                if not np.isfinite(vectors[row]).all():
-                    raise NodeError(f"the model gives NaN or infinity for text {place}")
+                pooling.check_finite(vectors[row], f"text {place}")
                 results[place] = {
                     SENTENCE: vectors[row],
                     TOKENS: hidden[row] if hidden.ndim == 3 else hidden[row : row + 1],
@@ -234,19 +229,8 @@ class Embedder:
         for i, text in enumerate(texts):
             if not isinstance(text, str):
                 raise InputError(f"text {i} is {type(text).__name__}, expected str")
-        tokens = (
-            tokenizer.encode([prefix + text for text in texts], self.max_seq_length)
-            if texts
-            else []
-        )
-        cut = sum(t.truncated for t in tokens)
-        if cut:
-            _log.warning(
-                "%d of %d texts are longer than %d tokens and were cut off",
-                cut,
-                len(texts),
-                self.max_seq_length,
-            )
+        whole = [prefix + text for text in texts]
+        tokens = self.text_model.tokens(whole, self.max_seq_length)
         if not prefix:
             return tokens, 0
         (alone,) = tokenizer.encode([prefix], self.max_seq_length)

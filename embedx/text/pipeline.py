@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,20 +12,14 @@ from typing import Any
 import numpy as np
 
 from embedx.config_file import parse_yaml, read_config, refuse_unknown
-from embedx.errors import ConfigError, InputError, NodeError
+from embedx.errors import ConfigError, InputError
 from embedx.model.graph import Array
-from embedx.text import pooling
+from embedx.text import deepsparse, pooling
 from embedx.text.buckets import bucket_of, checked_lengths
+from embedx.text.model_folder import read_folder
 from embedx.text.text_model import TextModel
 
-TASKS = (
-    "transformers_embedding_extraction",
-    "transformer_embedding_extraction",
-    "embedding_extraction",
-)
-STRATEGIES = (*pooling.DEEPSPARSE_STRATEGIES, *pooling.POOLINGS, "auto")
-
-_log = logging.getLogger("embedx")
+STRATEGIES = (*deepsparse.STRATEGIES, *pooling.POOLINGS, "auto")
 
 
 @dataclass(frozen=True)
@@ -65,17 +58,23 @@ class EmbeddingExtractionOutput:
 
 @dataclass(frozen=True)
 class PipelineConfig:
-    """Everything that a pipeline was created with; ``Pipeline.from_config`` makes it again."""
+    """Everything that a pipeline was created with; ``Pipeline.from_config`` makes it again.
 
-    task: str = TASKS[0]
+    Raises ConfigError for what makes no sense.
+    """
+
+    task: str = deepsparse.TASKS[0]
     model_path: str | None = None
     emb_extraction_layer: int | str | None = -1
     extraction_strategy: str = "per_token"
-    sequence_length: int | tuple[int, ...] = 128
+    sequence_length: int | tuple[int, ...] = deepsparse.SEQUENCE_LENGTH
     batch_size: int = 1
     num_cores: int | None = None
     return_numpy: bool = False
     tokenizer: str | None = None
+
+    def __post_init__(self) -> None:
+        _check(self)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data, lists instead of tuples."""
@@ -93,21 +92,18 @@ class PipelineConfig:
 
 
 class Pipeline:
-    """Embedding extraction from texts; made by :meth:`create`."""
+    """Embedding extraction from texts; made by :meth:`create`.
+
+    ``text_model`` is the model that ``config`` names, if it is loaded already.
+    """
 
     input_schema = EmbeddingExtractionInput
     output_schema = EmbeddingExtractionOutput
 
-    def __init__(self, config: PipelineConfig) -> None:
-        self.config = _checked(config)
+    def __init__(self, config: PipelineConfig, text_model: TextModel | None = None) -> None:
+        self.config = config
         lengths = checked_lengths(self.config.sequence_length)
-        self.text_model = TextModel(
-            self.config.model_path,
-            self.config.emb_extraction_layer,
-            tokenizer=self.config.tokenizer,
-            longest=lengths[-1],
-            num_cores=self.config.num_cores,
-        )
+        self.text_model = text_model or _loaded(self.config, lengths[-1])
         limit = self.text_model.fixed_length or lengths[-1]
         self.buckets = tuple(n for n in lengths if n <= limit) or (limit,)
         strategy = self.config.extraction_strategy
@@ -122,7 +118,7 @@ class Pipeline:
     @classmethod
     def create(
         cls,
-        task: str = TASKS[0],
+        task: str = deepsparse.TASKS[0],
         model_path: str | os.PathLike[str] | None = None,
         *,
         model: str | os.PathLike[str] | None = None,
@@ -130,7 +126,7 @@ class Pipeline:
         emb_extraction_layer: int | str | None = -1,
         model_size: int | None = None,
         extraction_strategy: str = "per_token",
-        sequence_length: int | Sequence[int] = 128,
+        sequence_length: int | Sequence[int] = deepsparse.SEQUENCE_LENGTH,
         batch_size: int = 1,
         num_cores: int | None = None,
         return_numpy: bool = False,
@@ -201,28 +197,19 @@ class Pipeline:
         """
         texts = _texts(args, inputs)
         model, strategy = self.text_model, self.config.extraction_strategy
-        tokens = model.tokenizer.encode(texts, self.buckets[-1]) if texts else []
-        cut = sum(t.truncated for t in tokens)
-        if cut:
-            _log.warning(
-                "%d of %d texts are longer than %d tokens and were cut off",
-                cut,
-                len(texts),
-                self.buckets[-1],
-            )
+        tokens = model.tokens(texts, self.buckets[-1])
         results: list[Array] = [np.zeros(0, np.float32)] * len(texts)
         padded = strategy == "per_token" and not model.pools
         widths = [bucket_of(len(t.ids), self.buckets) for t in tokens] if padded else None
         for places, hidden in model.embed(tokens, self.config.batch_size, widths):
             vectors = self.reduced(hidden)
             for place, vector in zip(places, vectors, strict=True):
-                if not np.isfinite(vector).all():
-                    raise NodeError(f"the model gives NaN or infinity for text {place}")
+                pooling.check_finite(vector, f"text {place}")
                 results[place] = vector
         if any(r.size == 0 for r in results):  # texts without a single token
             zeros = np.zeros_like(self.reduced(model.of_one_token)[0])
             results = [r if r.size else zeros for r in results]
-        usage = Usage(sum(len(t.ids) for t in tokens), cut)
+        usage = Usage(sum(len(t.ids) for t in tokens), sum(t.truncated for t in tokens))
         listed = results if self.config.return_numpy else [r.tolist() for r in results]
         return EmbeddingExtractionOutput(listed, usage)
 
@@ -249,10 +236,18 @@ class Pipeline:
         return f"Pipeline({', '.join(f'{k}={v!r}' for k, v in self.config.to_dict().items())})"
 
 
-def _checked(config: PipelineConfig) -> PipelineConfig:
+def _loaded(config: PipelineConfig, longest: int) -> TextModel:
+    folder = read_folder(config.model_path, tokenizer=config.tokenizer)
+    edge = folder.edge(config.emb_extraction_layer)
+    return TextModel(folder, edge, longest=longest, num_cores=config.num_cores)
+
+
+def _check(config: PipelineConfig) -> None:
     task = str(config.task).lower().replace("-", "_").replace(" ", "_")
-    if task not in TASKS:
-        raise ConfigError(f"there is no task {config.task!r}; the tasks are {', '.join(TASKS)}")
+    if task not in deepsparse.TASKS:
+        raise ConfigError(
+            f"there is no task {config.task!r}; the tasks are {', '.join(deepsparse.TASKS)}"
+        )
     if config.extraction_strategy not in STRATEGIES:
         raise ConfigError(
             f"extraction_strategy is one of {', '.join(STRATEGIES)}, "
@@ -266,7 +261,6 @@ def _checked(config: PipelineConfig) -> PipelineConfig:
         if number is not None and (type(number) is not int or number < 1):
             raise ConfigError(f"{name} must be a number of at least 1, not {number!r}")
     checked_lengths(config.sequence_length)
-    return config
 
 
 def _texts(args: tuple[Any, ...], inputs: Any) -> list[str]:

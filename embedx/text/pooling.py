@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from embedx import ops
-from embedx.errors import DeploymentError
+from embedx.errors import DeploymentError, NodeError
 from embedx.model.graph import Array
 from embedx.text.modules import (
     ACTIVATIONS,
@@ -25,8 +25,6 @@ from embedx.text.modules import (
     Normalize,
     Pooling,
 )
-
-DEEPSPARSE_STRATEGIES = ("per_token", "reduce_mean", "reduce_max", "cls_token")
 
 
 def mean(hidden: Array, skip: int = 0) -> Array:
@@ -96,6 +94,12 @@ POOLINGS: dict[str, Callable[[Array, int], Array]] = {
     "lasttoken": lasttoken,
 }
 """By sentence-transformers' names."""
+
+
+def check_finite(vector: Array, text: str = "this text") -> None:
+    """Raise NodeError naming the text if its vector has NaN or infinity in it."""
+    if not np.isfinite(vector).all():
+        raise NodeError(f"the model gives NaN or infinity for {text}")
 
 
 def reduce(hidden: Array, strategy: str, leading_specials: int) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import logging
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,66 +13,46 @@ import numpy as np
 from embedx.errors import InputError, ModelError
 from embedx.model.external_data import digests, mapped_file, refuse_changed
 from embedx.model.graph import Array, Graph, TensorType, Value
-from embedx.model.onnx_file import read_model
 from embedx.rewrite.cut import truncate, with_free_lengths
-from embedx.rewrite.layers import edge_of, is_pooled
-from embedx.rewrite.normal import normal_form
 from embedx.run.binding import Precision
 from embedx.run.engine import Engine
 from embedx.run.prepare import loading
 from embedx.run.random_feeds import table_rows
 from embedx.text.buckets import batches
-from embedx.text.deployment import Deployment, files_beside, read_deployment
-from embedx.text.locate import find_model
-from embedx.text.modules import Pooling
+from embedx.text.deployment import files_beside
+from embedx.text.model_folder import ModelFolder, rank, read_folder
 from embedx.text.tokens import Tokenizer, Tokens
 
-_TOKEN_OUTPUTS = ("token_embeddings", "last_hidden_state", "hidden_states")
-_POOLED_OUTPUTS = ("sentence_embedding", "text_embeds", "embeddings", "embedding", "dense_vecs")
+_log = logging.getLogger("embedx")
+
 _BATCH_WIDE = ("DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM")
 """Operators whose scale depends on the whole tensor, so on a text's neighbours and padding."""
 
 
 class TextModel:
-    """The graph, the tokenizer and the settings of one model folder.
+    """A model folder's tokenizer, and its graph up to an edge.
 
-    ``layer`` says where the graph ends: -1, an index or a name (see ``layers.edge_of``), or None
-    for the whole graph; ``"auto"`` picks its token embeddings, or with ``pooled`` a sentence
-    embedding that the graph itself makes, where no file says how to pool. ``tokenizer`` is a folder
-    or a tokenizer.json to use instead of the model folder's.
+    ``longest`` frees a declared length that is shorter, where nothing in the graph depends on it.
     """
 
     def __init__(
         self,
-        name: str | os.PathLike[str] | None,
-        layer: int | str | None,
+        folder: ModelFolder,
+        edge: str,
         *,
-        file_name: str | None = None,
-        tokenizer: str | os.PathLike[str] | None = None,
         longest: int | None = None,
         num_cores: int | None = None,
         precision: Precision = "native",
-        pooled: bool = False,
     ) -> None:
-        path = find_model(name, file_name)
-        self.path: Path = path
-        self._options = {
-            "layer": layer, "tokenizer": tokenizer, "longest": longest, "num_cores": num_cores,
-            "precision": precision, "pooled": pooled,
+        self.path = folder.path
+        self.deployment = folder.deployment
+        self.edge = edge
+        self._options: dict[str, Any] = {
+            "edge": edge, "longest": longest, "num_cores": num_cores, "precision": precision,
         }  # fmt: skip
-        self.deployment: Deployment = read_deployment(
-            path, None if tokenizer is None else Path(tokenizer).expanduser()
-        )
         with loading():
-            graph = normal_form(read_model(path))
-            if layer == "auto":
-                named = any(isinstance(m, Pooling) for m in self.deployment.modules)
-                edge = _auto_edge(graph, pooled and not named)
-            else:
-                edge = None if layer is None else edge_of(graph, layer)
-            self.edge = edge or graph.outputs[0].name
-            graph = truncate(graph, self.edge)
-        self.pools = _rank(graph.outputs[0]) == 2
+            graph = truncate(folder.graph, edge)
+        self.pools = rank(graph.outputs[0]) == 2
         self.tokenizer = Tokenizer(
             self.deployment.tokenizer,
             self.deployment.tokenizer_config,
@@ -92,11 +72,28 @@ class TextModel:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled are the path, the options, and the digests of the files that were read."""
-        return _unpickled, (self.path.absolute(), self._options, self._digests())
+        places = self.path.absolute(), self.deployment.tokenizer.absolute()
+        return _unpickled, (*places, self._options, self._digests())
 
     def _digests(self) -> dict[str, str]:
         beside = map(mapped_file, files_beside(self.deployment))
         return digests([*self.engine.graph.files, *beside])
+
+    def tokens(self, texts: Sequence[str], longest: int) -> list[Tokens]:
+        """The tokens of each text, cut off at ``longest``, of which a warning is logged.
+
+        Raises InputError naming what is no text.
+        """
+        tokens = self.tokenizer.encode(texts, longest) if texts else []
+        cut = sum(t.truncated for t in tokens)
+        if cut:
+            _log.warning(
+                "%d of %d texts are longer than %d tokens and were cut off",
+                cut,
+                len(tokens),
+                longest,
+            )
+        return tokens
 
     def embed(
         self, texts: Sequence[Tokens], batch_size: int, pad_to: Sequence[int] | None = None
@@ -178,8 +175,10 @@ class TextModel:
         return feeds
 
 
-def _unpickled(path: Path, options: dict[str, Any], expected: dict[str, str]) -> TextModel:
-    model = TextModel(path, **options)
+def _unpickled(
+    path: Path, tokenizer: Path, options: dict[str, Any], expected: dict[str, str]
+) -> TextModel:
+    model = TextModel(read_folder(path, tokenizer=tokenizer), **options)
     refuse_changed(model._digests(), expected)
     return model
 
@@ -223,17 +222,3 @@ def _empty_past(value: Value, batch: int) -> Array:
         raise ModelError(f"the input {value.name!r} ({value.type}) is no cache of keys or values")
     heads = shape[1] if isinstance(shape[1], int) else 1
     return np.zeros((batch, heads, 0, shape[3]))
-
-
-def _auto_edge(graph: Graph, pooled: bool) -> str | None:
-    names = [v.name for v in graph.outputs]
-    for name in (*(_POOLED_OUTPUTS if pooled else ()), *_TOKEN_OUTPUTS):
-        if name in names:
-            return name
-    flat = (v.name for v in graph.outputs if _rank(v) in (2, None) and is_pooled(graph, v.name))
-    return (next(flat, None) if pooled else None) or edge_of(graph, -1)
-
-
-def _rank(value: Value) -> int | None:
-    kind = value.type
-    return len(kind.shape) if isinstance(kind, TensorType) and kind.shape is not None else None

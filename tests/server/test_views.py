@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 from onnx import numpy_helper
 
-from embedx import Pipeline, load
+from embedx import Engine, Pipeline, load
+from embedx.model.onnx_file import read_model
 from embedx.server.config import EndpointConfig
 from embedx.server.views import load_endpoint
+from embedx.text import model_folder, text_model
 from embedx.text.text_model import TextModel
 from tests.server.texts import close
 from tests.tiny import bert, deployment
@@ -76,3 +80,36 @@ def test_views_give_what_the_pipeline_and_the_embedder_give(folder: Path) -> Non
     sentence = endpoint.sentence[None]
     assert sentence.width(short) == len(short.ids)
     close(sentence.run([short])[0], load(folder).encode("a cat"))
+
+
+def counted(function: Callable[..., Any], calls: list[Any]) -> Callable[..., Any]:
+    def call(*arguments: Any, **options: Any) -> Any:
+        calls.append(arguments)
+        return function(*arguments, **options)
+
+    return call
+
+
+def test_an_endpoint_reads_its_model_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+    monkeypatch.setattr(model_folder, "read_model", counted(read_model, calls))
+    monkeypatch.setattr(text_model, "Engine", counted(Engine, calls))
+    load_endpoint(EndpointConfig(model=str(folder), sequence_length=16), 1, {})
+    assert len(calls) == 2
+
+
+def test_a_file_that_changes_beside_a_model_is_read_anew(tmp_path: Path) -> None:
+    place = deployment(tmp_path)
+    shared: dict[Any, TextModel] = {}
+
+    def tokens() -> list[int]:
+        endpoint = load_endpoint(EndpointConfig(model=str(place), sequence_length=4), 1, shared)
+        (found,) = endpoint.predict.model.tokenizer.encode(["cat the dog"], 4)
+        return found.ids
+
+    before = tokens()
+    path = place / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "truncation_side": "left"}))
+    assert tokens() != before
+    assert tokens() == tokens()
+    assert len(shared) == 2

@@ -12,10 +12,11 @@ import onnx
 import pytest
 
 from embedx.errors import InputError, ModelError
+from embedx.text.model_folder import read_folder
 from embedx.text.text_model import TextModel
 from embedx.text.tokens import Tokens
 from tests.models import model
-from tests.tiny import HIDDEN, VOCABULARY, bert, deployment
+from tests.tiny import VOCABULARY, bert, deployment
 
 SIZE = len(VOCABULARY)
 CAT, DOG = VOCABULARY.index("cat"), VOCABULARY.index("dog")
@@ -32,6 +33,11 @@ def written(folder: Path, text: str, **weights: Any) -> Path:
     for name, array in {"table": table, **weights}.items():
         proto.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(array), name))
     return deployment(folder, proto)
+
+
+def opened(place: Path, **options: Any) -> TextModel:
+    folder = read_folder(place)
+    return TextModel(folder, folder.edge(None), **options)
 
 
 def looked_up(folder: Path, inputs: str, body: str = "", output: str = "float[N,M,4] z") -> Path:
@@ -57,7 +63,7 @@ def test_inputs_are_fed_by_their_names(tmp_path: Path, more: str, expected: Any)
     body = f"x = Cast<to=1>({name})  z = Unsqueeze(x, axes)"
     text = f"g ({IDS}, {more}) => (float[N,M,1] z) {{ {body} }}"
     place = written(tmp_path, text, axes=np.array([2]))
-    ((_, hidden),) = TextModel(place, None).embed([tokens(2, CAT, 3)], 1)
+    ((_, hidden),) = opened(place).embed([tokens(2, CAT, 3)], 1)
     assert hidden[:, :, 0].tolist() == expected
 
 
@@ -65,7 +71,7 @@ def test_tokens_may_go_in_one_after_another_with_offsets(tmp_path: Path) -> None
     text = """g (int64[K] input_ids, int64[N] offsets) => (float[N,4] z) {
         first = Gather(input_ids, offsets)  z = Gather(table, first) }"""
     texts = [tokens(CAT, 1), tokens(DOG, 1)]
-    ((places, hidden),) = TextModel(written(tmp_path, text), None).embed(texts, 8)
+    ((places, hidden),) = opened(written(tmp_path, text)).embed(texts, 8)
     assert places == [0, 1]
     assert hidden[:, 0].tolist() == [4 * CAT, 4 * DOG]
 
@@ -77,7 +83,7 @@ def test_decoders_start_without_a_past(tmp_path: Path) -> None:
     body = body.replace("past_key_values.0.key", '"past_key_values.0.key"')
     inputs = inputs.replace("past_key_values.0.key", '"past_key_values.0.key"')
     place = looked_up(tmp_path, inputs, body)
-    ((_, hidden),) = TextModel(place, None).embed([tokens(CAT)], 1)
+    ((_, hidden),) = opened(place).embed([tokens(CAT)], 1)
     assert hidden.tolist() == [[[4 * CAT, 4 * CAT + 1, 4 * CAT + 2, 4 * CAT + 3]]]
 
 
@@ -87,7 +93,7 @@ def test_decoders_start_without_a_past(tmp_path: Path) -> None:
 def test_inputs_that_no_text_gives_are_named(tmp_path: Path, value: str) -> None:
     text = f"g ({IDS.replace('input_ids', 'ids')}, {value}) => (int64[N,M] z) {{ z = Neg(ids) }}"
     with pytest.raises(ModelError, match="cannot be made from a text"):
-        TextModel(written(tmp_path, text), None)
+        opened(written(tmp_path, text))
 
 
 @pytest.mark.parametrize(
@@ -106,14 +112,14 @@ def test_what_is_no_embedding_is_refused(
     text = f"g ({IDS}) => ({output}) {{ {body} }}"
     place = written(tmp_path, text, axes=np.array([0]))
     with pytest.raises(ModelError, match=rf"{shown}.*expected floats"):
-        list(TextModel(place, None).embed([tokens(CAT, DOG)], 1))
+        list(opened(place).embed([tokens(CAT, DOG)], 1))
 
 
 @pytest.mark.parametrize("to", [1, 10, 11, 16])
 def test_floats_of_any_width_come_out_as_float32(tmp_path: Path, to: int) -> None:
     kind = {1: "float", 10: "float16", 11: "double", 16: "bfloat16"}[to]
     body = f"x = Gather(table, input_ids)  z = Cast<to={to}>(x)"
-    model = TextModel(looked_up(tmp_path, IDS, body, f"{kind}[N,M,4] z"), None)
+    model = opened(looked_up(tmp_path, IDS, body, f"{kind}[N,M,4] z"))
     ((_, hidden),) = model.embed([tokens(CAT)], 1)
     assert hidden.dtype == np.float32
     assert hidden[0, 0].tolist() == [28, 29, 30, 31]
@@ -123,11 +129,11 @@ def test_a_token_beyond_the_table_is_named(tmp_path: Path) -> None:
     text = f"g ({IDS}) => (float[N,M,4] z) {{ z = Gather(small, input_ids) }}"
     place = written(tmp_path, text, small=np.zeros((2, 4), np.float32))
     with pytest.raises(InputError, match=r"'cat' has the id 7, the model knows 2"):
-        list(TextModel(place, None).embed([tokens(CAT)], 1))
+        list(opened(place).embed([tokens(CAT)], 1))
 
 
 def test_texts_of_one_length_run_together(tmp_path: Path) -> None:
-    model = TextModel(looked_up(tmp_path, IDS), None)
+    model = opened(looked_up(tmp_path, IDS))
     texts = [tokens(1), tokens(1, 2, 3), tokens(2), tokens(), tokens(3), tokens(4, 5, 6)]
     groups = [(places, hidden.shape) for places, hidden in model.embed(texts, 2)]
     assert groups == [([1, 5], (2, 3, 4)), ([0, 2], (2, 1, 4)), ([4], (1, 1, 4))]
@@ -137,12 +143,12 @@ def test_texts_of_one_length_run_together(tmp_path: Path) -> None:
 
 
 def test_a_declared_batch_is_filled_and_a_declared_length_padded(tmp_path: Path) -> None:
-    model = TextModel(looked_up(tmp_path, "int64[3,4] input_ids", output="float[3,4,4] z"), None)
+    model = opened(looked_up(tmp_path, "int64[3,4] input_ids", output="float[3,4,4] z"))
     assert model.fixed_length == 4
     groups = list(model.embed([tokens(CAT, DOG)] * 4, 8))
     assert [(places, hidden.shape) for places, hidden in groups] == [([0, 1, 2, 3], (4, 2, 4))]
     assert (groups[0][1][:, :, 0] == [4 * CAT, 4 * DOG]).all()
-    longer = TextModel(tmp_path, None, longest=5)
+    longer = opened(tmp_path, longest=5)
     assert longer.fixed_length is None
 
 
@@ -157,7 +163,7 @@ def test_dynamically_quantized_models_run_text_by_text(tmp_path: Path, kind: str
     """Their scale is that of the whole batch, so a text's vector would depend on its neighbours."""
     text = f"g ({IDS}) => (float[N,M,4] z) {{ x = Gather(table, input_ids)  {DYNAMIC[kind]} }}"
     place = written(tmp_path, text, w=np.eye(4, dtype=np.int8), scale=np.float32(1))
-    model = TextModel(place, None)
+    model = opened(place)
     assert model.one_by_one
     texts = [tokens(CAT, 1), tokens(SIZE - 1, 2), tokens(DOG, 3)]
     alone = [next(model.embed([t], 1))[1][0] for t in texts]
@@ -176,71 +182,7 @@ def test_static_scales_need_no_runs_of_their_own(tmp_path: Path) -> None:
     )
     text = f"g ({IDS}) => (float[N,M,4] z) {{ {body} }}"
     place = written(tmp_path, text, s=np.float32(1), p=np.uint8(0))
-    assert not TextModel(place, None).one_by_one
-
-
-def with_outputs(*nodes: tuple[str, str], attributes: dict[str, Any]) -> onnx.ModelProto:
-    proto = bert()
-    for kind, name in nodes:
-        node = onnx.helper.make_node(kind, ["last_hidden_state"], [name], **attributes)
-        proto.graph.node.append(node)
-        output = onnx.helper.make_tensor_value_info(name, 1, ["batch", HIDDEN])
-        proto.graph.output.append(output)
-    return proto
-
-
-REDUCED = {"axes": [1], "keepdims": 0}
-
-
-def test_auto_prefers_what_a_graph_pools_unless_a_file_says_how(tmp_path: Path) -> None:
-    proto = with_outputs(("ReduceMax", "sentence_embedding"), attributes=REDUCED)
-    plain, recipe = deployment(tmp_path / "a", proto), deployment(tmp_path / "b", proto, pooling={})
-    assert TextModel(plain, "auto").edge == "last_hidden_state"
-    assert TextModel(plain, "auto", pooled=True).edge == "sentence_embedding"
-    assert TextModel(plain, "auto", pooled=True).pools
-    assert TextModel(recipe, "auto", pooled=True).edge == "last_hidden_state"
-
-
-@pytest.mark.parametrize("shaped", [True, False])
-def test_auto_knows_a_pooling_under_any_name(tmp_path: Path, shaped: bool) -> None:
-    proto = with_outputs(("ReduceMax", "output_0"), attributes=REDUCED)
-    del proto.graph.output[0]
-    if not shaped:
-        proto.graph.output[0].type.tensor_type.ClearField("shape")
-    place = deployment(tmp_path, proto)
-    assert TextModel(place, "auto", pooled=True).edge == "output_0"
-    assert TextModel(place, "auto").edge == "last_hidden_state"
-    ((_, hidden),) = TextModel(place, "auto", pooled=True).embed([tokens(2, CAT, 3)], 1)
-    assert hidden.shape == (1, HIDDEN)
-
-
-def test_auto_takes_no_classes_for_an_embedding(tmp_path: Path) -> None:
-    proto = bert()
-    weight = np.ones((HIDDEN, 2), np.float32)
-    proto.graph.initializer.append(onnx.numpy_helper.from_array(weight, "classes"))
-    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.int64(0), "first"))
-    for node in (
-        onnx.helper.make_node("Gather", ["last_hidden_state", "first"], ["one"], axis=1),
-        onnx.helper.make_node("MatMul", ["one", "classes"], ["scores"]),
-    ):
-        proto.graph.node.append(node)
-    del proto.graph.output[:]
-    proto.graph.output.append(onnx.helper.make_tensor_value_info("scores", 1, ["batch", 2]))
-    place = deployment(tmp_path, proto)
-    assert TextModel(place, "auto", pooled=True).edge == "last_hidden_state"
-
-
-def test_a_tokenizer_may_be_elsewhere(tmp_path: Path) -> None:
-    """As for a file that was cut from another."""
-    whole = deployment(tmp_path / "whole")
-    (tmp_path / "cut").mkdir()
-    (whole / "model.onnx").rename(tmp_path / "cut" / "cut.onnx")
-    for tokenizer in (whole, whole / "tokenizer.json", str(whole)):
-        found = TextModel(tmp_path / "cut" / "cut.onnx", "auto", tokenizer=tokenizer)
-        assert found.tokenizer.encode(["cat"], 9)[0].ids == [2, CAT, 3]
-        assert found.deployment.max_seq_length == 48
-    with pytest.raises(InputError, match=r"no such file or folder: .*nowhere"):
-        TextModel(tmp_path / "cut" / "cut.onnx", "auto", tokenizer=tmp_path / "nowhere")
+    assert not opened(place).one_by_one
 
 
 def test_case_is_lowered_where_the_folder_says_so(tmp_path: Path) -> None:
@@ -250,20 +192,21 @@ def test_case_is_lowered_where_the_folder_says_so(tmp_path: Path) -> None:
     (place / "tokenizer.json").write_text(json.dumps(settings))
     for lower, expected in ((False, 1), (True, CAT)):
         (place / "sentence_bert_config.json").write_text(json.dumps({"do_lower_case": lower}))
-        assert TextModel(place, None).tokenizer.encode(["CAT"], 9)[0].ids == [2, expected, 3]
+        assert opened(place).tokenizer.encode(["CAT"], 9)[0].ids == [2, expected, 3]
 
 
 def test_static_embeddings_run_without_special_tokens(tmp_path: Path) -> None:
     place = looked_up(tmp_path, IDS)
     kind = "sentence_transformers.models.StaticEmbedding"
     (place / "modules.json").write_text(json.dumps([{"path": "", "type": kind}]))
-    model = TextModel(place, None)
+    model = opened(place)
     assert model.tokenizer.encode(["the cat"], 9)[0].ids == [VOCABULARY.index("the"), CAT]
 
 
 def test_pickled_are_the_path_and_the_digests_of_all_that_was_read(tmp_path: Path) -> None:
     place = deployment(tmp_path, bert())
-    text_model = TextModel(place, -1)
+    folder = read_folder(place)
+    text_model = TextModel(folder, folder.edge(-1))
     data = pickle.dumps(text_model)
     assert len(data) < 2000
     ((_, expected),) = text_model.embed([tokens(2, CAT, 3)], 1)
