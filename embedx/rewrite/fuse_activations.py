@@ -1,4 +1,4 @@
-"""GELU as exporters write it out becomes one node, with the bias in front of it."""
+"""GELU and SiLU as exporters write them out become one node, with the bias in front of GELU."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from embedx import ops
 from embedx.model.graph import Node
 from embedx.rewrite.fusion import MICROSOFT, Found, fusion
-from embedx.rewrite.patterns import Edge, Patterns, call
+from embedx.rewrite.patterns import Edge, Number, Patterns, call
 
 _x, _bias = Edge("x"), Edge("bias", weight=True)
 _cube = _x + _x**3 * 0.044715
@@ -60,6 +60,27 @@ def tanh_gelu(found: Found) -> Node:
     return found.node("Gelu", found.edges("x"), opset=20, approximate="tanh")
 
 
+@fusion(
+    _x * call(ops.sigmoid, _x),
+    _x * call(ops.sigmoid, _x * Number("alpha")),
+    bound=2.0**-20,
+    examples=[
+        """g (float[B, T, 4] x, float[B, T, 4] up) => (float[B, T, 4] y) {
+        s = Sigmoid(x)  m = Mul(x, s)  y = Mul(m, up) }""",
+        """g (float[N, 4] x) => (float[N, 4] y) <float alpha = {1.702}> {
+        a = Mul(alpha, x)  s = Sigmoid(a)  y = Mul(s, x) }""",
+    ],
+)
+def swish(found: Found) -> Node:
+    """``x * sigmoid(alpha * x)`` becomes Swish-24: SiLU with an alpha of 1, QuickGelu with 1.702.
+
+    The constant is a number of at most one axis. The run looks whether x is float32 and no scalar.
+    """
+    scaled = "alpha" in found.match.numbers
+    alpha = found.number("alpha") if scaled else 1.0
+    return found.node("Swish", found.edges("x"), opset=24, alpha=alpha)
+
+
 def _any_gelu(patterns: Patterns, node: Node) -> bool:
     return True
 
@@ -87,5 +108,5 @@ def bias_gelu(found: Found) -> Node | None:
     return found.node("FastGelu" if approximate == "tanh" else "BiasGelu", [x, bias], MICROSOFT)
 
 
-RULES = (gelu, tanh_gelu)
+RULES = (gelu, tanh_gelu, swish)
 BIAS_RULES = (bias_gelu,)

@@ -67,3 +67,23 @@ def test_a_bias_that_is_no_vector_is_added_as_it_is_written() -> None:
     square = np.arange(8.0).reshape(2, 4)
     for bias in (np.array(0.5), np.array([0.5]), square):
         assert operators(BIASED.replace("A>", '"none">'), opset=20, b=bias) == ["Add", "Gelu"]
+
+
+SILU = "g (float[N, 4] x) => (float[N, 4] y) { s = Sigmoid(x)  y = Mul(x, s) }"
+QUICK = "g (float[N, 4] x) => (float[N, 4] y) { a = Mul(x, alpha)  s = Sigmoid(a)  y = Mul(s, x) }"
+
+
+@given(st.integers(0, 999), st.sampled_from([0.1, 1, 10, 100]), st.sampled_from([1.0, 1.702, -2.0]))
+def test_swish_is_the_formula(seed: int, size: float, alpha: float) -> None:
+    x = (np.random.default_rng(seed).standard_normal((3, 4)) * size).astype(np.float32)
+    engine = engine_of(SILU) if alpha == 1 else engine_of(QUICK, alpha=alpha)
+    wide, alpha = x.astype(np.float64), float(np.float32(alpha))
+    near(engine.run([x])[0], wide / (1 + np.exp(-alpha * wide)), 2.0**-20)
+
+
+def test_swish_is_one_step_and_a_gate_of_something_else_is_not() -> None:
+    assert operators(SILU) == ["Swish"]
+    assert operators(QUICK, alpha=1.702) == ["Swish"]
+    assert "Swish" not in operators(SILU.replace("Mul(x, s)", "Mul(s, s)"))
+    assert "Swish" not in operators(QUICK, alpha=np.array([1.0, 2.0, 3.0, 4.0]))
+    assert operators(QUICK.replace("Mul(s, x)", "Mul(s, a)"), alpha=1.702) == ["Mul", "Swish"]
