@@ -15,7 +15,12 @@ import pytest
 
 from tests.tiny import deployment
 
-README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+DOCUMENTS = [
+    *ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("golden/*/README.md"),
+    *ROOT.glob(".github/*.md"),
+]  # fmt: skip
 
 
 def blocks(language: str) -> list[str]:
@@ -27,21 +32,32 @@ def commands() -> list[str]:
     return [line.partition("  #")[0].strip() for line in lines if line.startswith("embedx")]
 
 
+def files_for(place: Path) -> Path:
+    """A folder with the files that README's examples name."""
+    deployment(place / "my-model")
+    (place / "texts.txt").write_text("one text\nanother text\n")
+    return place
+
+
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the files that README's examples name."""
-    deployment(tmp_path / "my-model")
-    (tmp_path / "texts.txt").write_text("one text\nanother text\n")
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return files_for(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def one_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the commands run one after the other: some read what others have written."""
+    return files_for(tmp_path_factory.mktemp("readme"))
 
 
 @pytest.mark.parametrize("line", [c for c in commands() if "serve" not in c])
-def test_commands_run(line: str, place: Path) -> None:
+def test_commands_run(line: str, one_place: Path) -> None:
     words = shlex.split(line)
     done = subprocess.run(
-        [sys.executable, "-m", "embedx", *words[1:]], capture_output=True, text=True, cwd=place
-    )
+        [sys.executable, "-m", "embedx", *words[1:]],
+        capture_output=True, text=True, cwd=one_place, timeout=300,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout or "-o" in words
 
@@ -74,5 +90,30 @@ def test_code_prints_what_the_comments_say(code: str, place: Path) -> None:
 
 def test_the_first_two_commands_set_up_and_test() -> None:
     first, second = re.findall(r"^pip install.*$", README, re.MULTILINE)[:2]
-    assert first.startswith("pip install . && embedx embed ")
+    assert first.startswith("pip install . && embedx similar ")
     assert second == 'pip install ".[test]" && python -m pytest'
+
+
+def test_the_first_command_ranks_as_a_reader_would() -> None:
+    (line,) = re.findall(r"^pip install \. && embedx (.*)$", README, re.MULTILINE)
+    command, query, near, far = shlex.split(line)
+    done = subprocess.run(
+        [sys.executable, "-m", "embedx", command, query, far, near],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    first, second = done.stdout.splitlines()
+    assert first.endswith(near)
+    assert second.endswith(far)
+    assert float(first.split()[0]) > 2 * float(second.split()[0])
+
+
+@pytest.mark.parametrize("file", [p.relative_to(ROOT).as_posix() for p in DOCUMENTS])
+def test_links_lead_to_files(file: str) -> None:
+    path = ROOT / file
+    text = re.sub(r"```.*?```", "", path.read_text("utf-8"), flags=re.DOTALL)
+    links = re.findall(r"\]\(([^)#:]+)\)", text)
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_readme_is_short() -> None:
+    assert README.count("\n") < 200
