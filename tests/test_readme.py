@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import pkgutil
 import re
 import shlex
 import subprocess
@@ -113,6 +114,21 @@ def test_links_lead_to_files(file: str) -> None:
     text = re.sub(r"```.*?```", "", path.read_text("utf-8"), flags=re.DOTALL)
     links = re.findall(r"\]\(([^)#:]+)\)", text)
     assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+WINGS = "model rewrite kernels run text observe oracle peers bench server cli ops".split()
+
+
+def named_in(document: str) -> list[str]:
+    """What a document calls by a dotted name that begins with a wing."""
+    text = (ROOT / document).read_text("utf-8")
+    names = re.findall(r"`([a-z_]+(?:\.\w+)+)[`(]", text)
+    return sorted({n for n in names if n.partition(".")[0] in WINGS and not n.endswith(".py")})
+
+
+@pytest.mark.parametrize("name", named_in("embedx/README.md"))
+def test_what_the_house_names_exists(name: str) -> None:
+    pkgutil.resolve_name(f"embedx.{name}")
 
 
 def test_readme_is_short() -> None:
