@@ -32,7 +32,7 @@ def available_cores() -> int:
 
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:
-    """Let the work inside the block use ``count`` threads (None: one a core), BLAS one in each.
+    """Let the work inside the block use ``count`` threads (None: one per core), BLAS one in each.
 
     Blocks of several threads may overlap in any way; after the last of them BLAS is as it was.
     """

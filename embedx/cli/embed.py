@@ -22,7 +22,7 @@ def add_to(commands: Any) -> None:
     """Add the command ``embed``."""
     embed = command(commands, "embed", _embed, "print the embeddings of texts")
     embed.add_argument(
-        "texts", nargs="*", metavar="TEXT", help="a text, or - for a text a line on stdin"
+        "texts", nargs="*", metavar="TEXT", help="a text, or - for one text per line on stdin"
     )
     embed.add_argument("-m", "--model", help=MODEL)
     embed.add_argument(

@@ -19,7 +19,10 @@ def add_to(commands: Any) -> None:
     similar = command(commands, "similar", _similar, "rank texts by their similarity to a query")
     similar.add_argument("query", metavar="QUERY", help="what to look for")
     similar.add_argument(
-        "texts", nargs="*", metavar="TEXT", help="a text to rank, or - for a text a line on stdin"
+        "texts",
+        nargs="*",
+        metavar="TEXT",
+        help="a text to rank, or - for one text per line on stdin",
     )
     similar.add_argument(
         "-m", "--model", help=f"{MODEL}; it may also stand before QUERY, without -m"

@@ -37,7 +37,10 @@ def texts_of(options: argparse.Namespace) -> Iterator[str]:
 
 
 def lines(name: str) -> Iterator[str]:
-    """The texts of a file: a line each, or a JSON value a line. LF, CR LF and CR end a line."""
+    """The texts of a file: one per line, or one JSON value per line.
+
+    LF, CR LF and CR end a line.
+    """
     try:
         if name != "-":
             data = Path(name).read_bytes()

@@ -192,7 +192,7 @@ def _scaled(
     a: Array, matrix: IntegerMatrix, a_zero: Array | None, addend: Array | None, scale: Array,
     bias: Array | None,
 ) -> Array:  # fmt: skip
-    """``float32(sums) * scale + bias`` with a scale that is one number or one a column."""
+    """``float32(sums) * scale + bias`` with a scale that is one number or one per column."""
     y = _result(a, matrix, np.float32)
     rows = rows_of(y)
 

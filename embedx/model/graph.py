@@ -228,7 +228,7 @@ class Graph:
                 yield from subgraph.walk()
 
     def __str__(self) -> str:
-        """One node a line, for people and for comparing graphs before and after a rewrite."""
+        """One node per line, for people and for comparing graphs before and after a rewrite."""
         lines = [f"graph {self.name}({', '.join(f'{v.name}: {v.type}' for v in self.inputs)})"]
         for name, value in self.initializers.items():
             stored = value.values if isinstance(value, SparseTensor) else value

@@ -13,7 +13,7 @@ class BenchmarkResults:
 
     batch_size: int
     batch_times: list[float]
-    """Seconds, one number a run."""
+    """Seconds, one number per run."""
     outputs: list[list[Any]] | None = None
 
     def __len__(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from embedx.kernels import FUSED, REPLACING, Kernel, Prepared, Storage
@@ -26,59 +26,81 @@ def make_plan(
     With ``kernels`` they stand in for their operators, constant matrices stored as ``storage``
     says; without, each operator computes as it reads.
     """
+    slots = _Slots()
+    input_slots = slots.of(v.name for v in graph.inputs)
     captured = tuple(captures(graph))
-    slots = {"": ABSENT}
-
-    def slot(name: str) -> int:
-        return slots.setdefault(name, len(slots) + 1)  # the 1 leaves room for UNWANTED
-
-    input_slots = tuple(slot(v.name) for v in graph.inputs)
-    capture_slots = tuple(slot(name) for name in captured)
-    constants = graph.constants
+    capture_slots = slots.of(captured)
+    constants, dying = graph.constants, _dying(graph)
+    wanted = {name for node in graph.nodes for name in reads(node)}
+    wanted.update(graph.initializers, (v.name for v in graph.outputs))
     packed = Counter[str]()
-    last_use = {name: i for i, node in enumerate(graph.nodes) for name in reads(node)}
-    kept = {*graph.initializers, *(v.name for v in graph.outputs)}
-    dying: dict[int, list[str]] = {}
-    for name in last_use.keys() - kept:
-        dying.setdefault(last_use[name], []).append(name)
     steps = []
     for i, node in enumerate(graph.nodes):
         bodies = []
         for name, subgraph in node.subgraphs.items():
             body = make_plan(subgraph, precision, kernels=kernels, storage=storage)
-            bodies.append((name, body, tuple(slot(outer) for outer in body.captured)))
+            bodies.append((name, body, slots.of(body.captured)))
         kernel, prepared, literal = _bound(node, precision, kernels, constants, storage)
-        packed.update(node.inputs[i] for i in prepared.packed if i < len(node.inputs))
-        inputs = tuple(
-            ABSENT if i in prepared.packed else slot(name) for i, name in enumerate(node.inputs)
+        inputs = [
+            "" if place in prepared.packed else name for place, name in enumerate(node.inputs)
+        ]
+        packed.update(node.inputs[p] for p in prepared.packed if p < len(node.inputs))
+        input_places = slots.of(inputs)
+        outputs = slots.of_outputs(node.outputs, wanted)
+        dead = slots.of(dying.get(i, ()))
+        overwrites = tuple(
+            p for p in kernel.overwrites if p < len(inputs) and input_places[p] in dead
         )
-        wanted = [name in last_use or name in kept for name in node.outputs]
-        outputs = tuple(
-            slot(name) if used else UNWANTED
-            for name, used in zip(node.outputs[: _count(wanted)], wanted, strict=False)
-        )
-        dead = tuple(slots[name] for name in dying.get(i, ()))
-        overwrites = tuple(i for i in kernel.overwrites if i < len(inputs) and inputs[i] in dead)
         matrix = "" if prepared.matrix is None else node.inputs[prepared.matrix]
         step = Step(
-            node, prepared.call, inputs, outputs, dead, tuple(bodies), overwrites, literal,
+            node, prepared.call, input_places, outputs, dead, tuple(bodies), overwrites, literal,
             matrix, prepared.note,
         )  # fmt: skip
         steps.append(step)
-    output_slots = tuple(slot(v.name) for v in graph.outputs)
-    needed = Counter(name for node in graph.nodes for name in reads(node)) - packed
-    needed.update(v.name for v in (*graph.inputs, *graph.outputs))
-    values = {slot(k): _dense(v) for k, v in graph.initializers.items() if needed[k]}
-    template = tuple(values.get(i) for i in range(len(slots) + 1))
+    output_slots = slots.of(v.name for v in graph.outputs)
     return Plan(
         graph.inputs, graph.outputs, input_slots, output_slots, captured, capture_slots,
-        template, tuple(steps),
+        _template(graph, packed, slots), tuple(steps),
     )  # fmt: skip
 
 
-def _count(wanted: list[bool]) -> int:
-    """How many outputs a node must give: those in front of the last one that somebody reads."""
-    return max((i + 1 for i, used in enumerate(wanted) if used), default=0)
+class _Slots:
+    """A number for each edge, in the order in which they are asked for."""
+
+    def __init__(self) -> None:
+        self._numbers = {"": ABSENT}
+
+    def __len__(self) -> int:
+        return len(self._numbers) + 1  # the 1 leaves room for UNWANTED
+
+    def of(self, names: Iterable[str]) -> tuple[int, ...]:
+        return tuple(self._numbers.setdefault(name, len(self)) for name in names)
+
+    def of_outputs(self, names: Sequence[str], wanted: Collection[str]) -> tuple[int, ...]:
+        """The slots of a node's outputs, up to the last one that somebody wants."""
+        count = max((i + 1 for i, name in enumerate(names) if name in wanted), default=0)
+        return tuple(self.of([n])[0] if n in wanted else UNWANTED for n in names[:count])
+
+
+def _dying(graph: Graph) -> dict[int, list[str]]:
+    """For each node, by its place, the edges that nobody needs behind it."""
+    last_use = {name: i for i, node in enumerate(graph.nodes) for name in reads(node)}
+    for kept in (*graph.initializers, *(v.name for v in graph.outputs)):
+        last_use.pop(kept, None)
+    dying: dict[int, list[str]] = {}
+    for name, place in last_use.items():
+        dying.setdefault(place, []).append(name)
+    return dying
+
+
+def _template(graph: Graph, packed: Counter[str], slots: _Slots) -> tuple[Array | None, ...]:
+    """The constants in their slots, but for those that kernels alone need, and have."""
+    needed = Counter(name for node in graph.nodes for name in reads(node)) - packed
+    needed.update(v.name for v in (*graph.inputs, *graph.outputs))
+    names = [name for name in graph.initializers if needed[name]]
+    dense = (_dense(graph.initializers[name]) for name in names)
+    values = dict(zip(slots.of(names), dense, strict=True))
+    return tuple(values.get(i) for i in range(len(slots)))
 
 
 _NO_KERNEL = Kernel(lambda: None)

@@ -92,7 +92,7 @@ class Batcher:
             return sum(len(group.texts) for group in self._groups.values())
 
     async def run(self, view: View, texts: Sequence[Tokens], deadline: float) -> list[Array]:
-        """An array a text, in order. ``deadline`` is a time of the event loop's clock.
+        """An array per text, in order. ``deadline`` is a time of the event loop's clock.
 
         A caller that is cancelled takes its texts out of the queue. Raises RefusedError with 429
         if the queue is full, 503 past the deadline or while closing; else what the view raises.

@@ -45,8 +45,8 @@ class EndpointConfig:
     """The most tokens of a text, or buckets; by default DeepSparse's 128 on its routes, and what
     the model folder says on the others."""
     extraction_strategy: str = "per_token"
-    """As for ``Pipeline.create``. Routes that give one vector a text do what the model folder says,
-    unless a strategy that does so is set."""
+    """As for ``Pipeline.create``. Routes that give one vector per text do what the model folder
+    says, unless a strategy that does so is set."""
     emb_extraction_layer: int | str | None = -1
 
 
@@ -56,9 +56,9 @@ class ServerConfig:
 
     endpoints: tuple[EndpointConfig, ...]
     num_cores: int | None = None
-    """Threads of all inference together; by default one a processor."""
+    """Threads of all inference together; by default one per processor."""
     num_workers: int | None = None
-    """Batches that run at the same time; by default one a core."""
+    """Batches that run at the same time; by default one per core."""
     host: str = "127.0.0.1"
     port: int = 5543
     api_key: str | None = None

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("host", "the address to listen on; 0.0.0.0 is every one (default: 127.0.0.1)")
     add("port", "default: 5543", type=int)
     add("num_cores", "threads of all inference together (default: all)", type=int)
-    add("num_workers", "batches that run at the same time (default: one a core)", type=int)
+    add("num_workers", "batches that run at the same time (default: one per core)", type=int)
     add("api_key", "a bearer token that clients must send; better in the environment")
     add("cors_allow_origin", "a web origin whose pages may ask, or * (default: none)")
     add("max_concurrent_requests", "requests in flight before 429 (default: 512)", type=int)

@@ -60,19 +60,7 @@ def operation_routes(
     @router.get("/info")
     async def info() -> Info:
         """The first endpoint's model and the server's limits, as text-embeddings-inference says."""
-        config, endpoint = service.config, service.default
-        return Info(
-            model_id=endpoint.name,
-            model_dtype=_dtype(endpoint),
-            model_type={"embedding": {"pooling": _pooling(endpoint)}},
-            max_concurrent_requests=config.max_concurrent_requests,
-            max_input_length=endpoint.sentence[None].max_length,
-            max_batch_tokens=config.max_batch_tokens,
-            max_client_batch_size=config.max_client_batch_size,
-            auto_truncate=config.auto_truncate,
-            version=embedx.__version__,
-            models=[e.name for e in service.endpoints],
-        )
+        return _info(service)
 
     @router.get("/config")
     async def config() -> dict[str, Any]:
@@ -83,12 +71,7 @@ def operation_routes(
     @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> PlainTextResponse:
         """Counts and distributions in Prometheus' text format."""
-        text = service.metrics.page(
-            requests_in_flight=service.in_flight,
-            queued_texts=service.batcher.queued_texts,
-            queued_tokens=service.batcher.queued_tokens,
-        )
-        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+        return PlainTextResponse(_metrics(service), media_type="text/plain; version=0.0.4")
 
     @router.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page() -> Response:
@@ -97,16 +80,45 @@ def operation_routes(
         return HTMLResponse(html, headers={"Content-Security-Policy": _POLICY})
 
     if reload is not None:
-
-        @router.post("/reload", responses={409: {"model": Detail}})
-        async def reload_now() -> JSONResponse:
-            """Take over the configuration file as it is now; a broken one changes nothing."""
-            error = await reload()
-            if error is not None:
-                raise RefusedError(409, error)
-            return JSONResponse({"reloaded": True})
-
+        router.add_api_route(
+            "/reload", _reloading(reload), methods=["POST"], responses={409: {"model": Detail}}
+        )
     return router
+
+
+def _reloading(reload: Callable[[], Awaitable[str | None]]) -> Callable[[], Awaitable[Response]]:
+    async def reload_now() -> Response:
+        """Take over the configuration file as it is now; a broken one changes nothing."""
+        error = await reload()
+        if error is not None:
+            raise RefusedError(409, error)
+        return JSONResponse({"reloaded": True})
+
+    return reload_now
+
+
+def _info(service: Service) -> Info:
+    config, endpoint = service.config, service.default
+    return Info(
+        model_id=endpoint.name,
+        model_dtype=_dtype(endpoint),
+        model_type={"embedding": {"pooling": _pooling(endpoint)}},
+        max_concurrent_requests=config.max_concurrent_requests,
+        max_input_length=endpoint.sentence[None].max_length,
+        max_batch_tokens=config.max_batch_tokens,
+        max_client_batch_size=config.max_client_batch_size,
+        auto_truncate=config.auto_truncate,
+        version=embedx.__version__,
+        models=[e.name for e in service.endpoints],
+    )
+
+
+def _metrics(service: Service) -> str:
+    return service.metrics.page(
+        requests_in_flight=service.in_flight,
+        queued_texts=service.batcher.queued_texts,
+        queued_tokens=service.batcher.queued_tokens,
+    )
 
 
 def _dtype(endpoint: Endpoint) -> str:

@@ -46,7 +46,7 @@ def predict_routes(service: Service) -> APIRouter:
             response_model=PredictResponse,
             responses=refusals(Detail),
             summary=f"Embeddings by {endpoint.name}",
-            description=f"A flat list of floats a text: {endpoint.config.extraction_strategy}.",
+            description=f"A flat list of floats per text: {endpoint.config.extraction_strategy}.",
         )
     return router
 

@@ -27,7 +27,7 @@ def tei_routes(service: Service) -> APIRouter:
 
     @router.post("/embed", response_model=list[list[float]], responses=refused)
     async def embed(body: EmbedRequest) -> Response:
-        """A vector a text."""
+        """One vector per text."""
         view = prompted(service.default.sentence, body.prompt_name)
         answer = await service.embed(view, body.inputs, truncate=body.truncate)
         finish = unit_vectors if body.normalize else shortened
@@ -36,7 +36,7 @@ def tei_routes(service: Service) -> APIRouter:
 
     @router.post("/embed_all", response_model=list[list[list[float]]], responses=refused)
     async def embed_all(body: EmbedAllRequest) -> Response:
-        """A vector a token, special ones included, as the model gives them: not normalized."""
+        """One vector per token, special ones included, as the model gives them: not normalized."""
         view = prompted(service.default.tokens, body.prompt_name)
         answer = await service.embed(view, body.inputs, truncate=body.truncate)
         return json_response(await arrays_json(service, answer.arrays))

@@ -37,7 +37,7 @@ class PredictRequest(_Body):
 
 
 class PredictResponse(BaseModel):
-    """DeepSparse's answer: a flat list of floats a text, in order."""
+    """DeepSparse's answer: a flat list of floats per text, in order."""
 
     embeddings: list[list[float]]
 

@@ -49,7 +49,7 @@ def prompted(views: Mapping[str | None, View], prompt_name: str | None) -> View:
 
 @dataclass(frozen=True)
 class Answer:
-    """Arrays a text, in order, and how many tokens they took."""
+    """One array per text, in order, and how many tokens they took."""
 
     arrays: list[Array]
     tokens: int

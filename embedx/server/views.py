@@ -27,7 +27,7 @@ class View:
     model: TextModel
     max_length: int
     reduce: Callable[[Array], Array]
-    """From (texts, tokens, hidden) to an array a text."""
+    """From (texts, tokens, hidden) to one array per text."""
     batch_size: int | None
     buckets: tuple[int, ...] = ()
     """Lengths to which texts are padded; without them texts run at their own."""
@@ -67,7 +67,7 @@ class Endpoint:
     predict: View
     """DeepSparse's embeddings, by the endpoint's strategy."""
     sentence: Mapping[str | None, View]
-    """One vector a text, by the prompt's name (None: the model's default): by the endpoint's
+    """One vector per text, by the prompt's name (None: the model's default): by the endpoint's
     strategy if it gives that, else as the model folder says."""
     tokens: Mapping[str | None, View]
     """The token embeddings at the endpoint's layer, likewise."""

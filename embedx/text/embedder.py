@@ -253,7 +253,7 @@ class Embedder:
                 bar.update(len(places))
 
     def pooled(self, hidden: Array, prompt_tokens: int) -> Array:
-        """A row a text from what the graph gives, through the model's own modules.
+        """One row per text from what the graph gives, through the model's own modules.
 
         Raises DeploymentError if these make no embedding of it.
         """

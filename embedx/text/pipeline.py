@@ -41,7 +41,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class EmbeddingExtractionOutput:
-    """What a pipeline gives: one flat list of floats (or array) a text, in order."""
+    """What a pipeline gives: one flat list of floats (or array) per text, in order."""
 
     embeddings: list[Any]
     usage: Usage = field(default=Usage(0, 0))
@@ -214,7 +214,7 @@ class Pipeline:
         return EmbeddingExtractionOutput(listed, usage)
 
     def reduced(self, hidden: Array) -> Array:
-        """A row a text from (texts, tokens, hidden), as the extraction strategy says."""
+        """One row per text from (texts, tokens, hidden), as the extraction strategy says."""
         strategy, leading = (
             self.config.extraction_strategy,
             self.text_model.tokenizer.leading_specials,
@@ -224,7 +224,7 @@ class Pipeline:
         if hidden.ndim == 2:
             if strategy != "per_token":
                 raise ConfigError(
-                    f"{strategy}: {self.text_model.edge!r} has one vector a text already; "
+                    f"{strategy}: {self.text_model.edge!r} has one vector per text already; "
                     "use per_token"
                 )
             return hidden

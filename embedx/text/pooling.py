@@ -1,4 +1,4 @@
-"""From token embeddings to one vector a text.
+"""From token embeddings to one vector per text.
 
 All functions take the tokens of texts of one length, without padding: (texts, tokens, hidden). So
 nothing has to be masked, and nothing is divided by zero but a text without tokens, which gives

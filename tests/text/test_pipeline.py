@@ -274,7 +274,7 @@ def test_a_pooled_graph_is_taken_as_it_is(folder: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(
         output.embeddings, create(folder, extraction_strategy="mean")(TEXTS).embeddings, atol=1e-5
     )
-    with pytest.raises(ConfigError, match="one vector a text already"):
+    with pytest.raises(ConfigError, match="one vector per text already"):
         create(place, emb_extraction_layer=None, extraction_strategy="cls_token")("a")
 
 
