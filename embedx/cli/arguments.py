@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from embedx.cli.output import say
+from embedx.cli.output import complain, say
 
 MODEL = "a model folder, an .onnx file, or a cached name (default: the model of embedx)"
 
@@ -25,7 +25,12 @@ def file(text: str) -> Path | None:
 
 
 class Parser(argparse.ArgumentParser):
-    """Says so if its help cannot be printed, as other output."""
+    """Says so if its help cannot be printed, as other output, and ends well if an error cannot."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the arguments, and end with the code 2."""
+        complain(f"{self.format_usage()}{self.prog}: error: {message}")
+        raise SystemExit(2)
 
     def print_help(self, file: Any = None) -> None:
         """Print the help."""

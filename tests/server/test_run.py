@@ -210,7 +210,7 @@ def test_a_client_that_goes_away_is_forgotten(server: Server) -> None:
 )
 def test_starting_in_vain(arguments: tuple[str, ...], code: int, message: str) -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "embedx", "serve", *arguments],
+        [sys.executable, "-m", "embedx", "serve", "--port", "0", *arguments],
         capture_output=True, text=True, timeout=60, cwd=ROOT,
     )  # fmt: skip
     assert (result.returncode, message in result.stderr) == (code, True), result.stderr
