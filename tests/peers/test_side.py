@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,9 +32,9 @@ def asked(job: dict[str, Any], *questions: str) -> list[dict[str, Any]]:
 
 
 def environment() -> dict[str, str]:
-    import os
-
-    return {**os.environ, "PYTHONPATH": str(SCRIPT.parents[2])}
+    """As Side gives it: embedx can be imported, whatever the folder."""
+    paths = (str(SCRIPT.parents[2]), os.environ.get("PYTHONPATH"))
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def stored(folder: Path, **arrays: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import signal
 import socket
@@ -212,6 +213,7 @@ def test_starting_in_vain(arguments: tuple[str, ...], code: int, message: str) -
     result = subprocess.run(
         [sys.executable, "-m", "embedx", "serve", "--port", "0", *arguments],
         capture_output=True, text=True, timeout=60, cwd=ROOT,
+        env={**os.environ, "EMBEDX_PORT": "0"},  # the usual one may be taken
     )  # fmt: skip
     assert (result.returncode, message in result.stderr) == (code, True), result.stderr
     assert "Traceback" not in result.stderr
