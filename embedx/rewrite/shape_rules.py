@@ -204,7 +204,7 @@ def _transpose(edges: Edges, node: Node, shapes: list[Shape]) -> Iterable[Shape]
     return [tuple(x[i] for i in order)] if sorted(order) == list(range(len(x))) else []
 
 
-@_rule("Unsqueeze")
+@_rule("Unsqueeze com.microsoft::ExpandDims")
 def _unsqueeze(edges: Edges, node: Node, shapes: list[Shape]) -> Iterable[Shape]:
     x, axes = shapes[0], edges.numbers(node, 1, "axes")
     if x is None or axes is None:

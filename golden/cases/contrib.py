@@ -481,6 +481,12 @@ CASES["com.microsoft.Trilu"] = [
     Case("diagonal", 1, [some(3, 3), scalar(1, "int64")]),
     Case("below", 1, [ints("int64", [1, 2], [3, 4]), scalar(-1, "int64")], {"upper": 0}),
 ]
+CASES["com.microsoft.ExpandDims"] = [
+    Case("front", 1, [some(2, 3), scalar(0, "int32")]),
+    Case("middle", 1, [some(2, 3), scalar(1, "int32")]),
+    Case("last", 1, [some(2, 3), scalar(-1, "int32")]),
+    Case("integers", 1, [ints("int64", [1, 2], [3, 4]), scalar(-3, "int32")]),
+]
 CASES["com.microsoft.Inverse"] = [
     Case("matrix", 1, [f32([2, 0], [1, 4])]),
     Case("batch", 1, [f32([[1, 2], [0, 4]], [[0, 1], [1, 0]])]),

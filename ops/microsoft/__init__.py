@@ -10,7 +10,7 @@ from .convolution import (
 )
 from .decoding import decoder_masked_multi_head_attention
 from .embedding import embed_layer_normalization, qembed_layer_normalization
-from .exported import cdist, grid_sample, inverse, trilu
+from .exported import cdist, expand_dims, grid_sample, inverse, trilu
 from .grouped_attention import group_query_attention
 from .matmul import fused_gemm, fused_matmul, sparse_to_dense_matmul, transpose_matmul
 from .normalization import (
@@ -33,7 +33,7 @@ from .tokens import tokenizer
 __all__ = [
     "attention", "bias_gelu", "bias_split_gelu", "cdist", "decoder_masked_multi_head_attention",
     "dequantize_linear", "dynamic_quantize_lstm", "dynamic_quantize_matmul",
-    "embed_layer_normalization", "fast_gelu", "fused_conv", "fused_gemm", "fused_matmul",
+    "embed_layer_normalization", "expand_dims", "fast_gelu", "fused_conv", "fused_gemm", "fused_matmul",
     "gated_relative_position_bias", "gather_block_quantized", "gelu", "grid_sample",
     "group_query_attention", "inverse", "matmul_bnb4", "matmul_integer16",
     "matmul_integer_to_float", "matmul_nbits", "multi_head_attention", "packed_attention",

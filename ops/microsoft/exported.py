@@ -1,13 +1,13 @@
 """What exporters write for functions that the standard lacks, or lacked then.
 
-Those of PyTorch: Trilu, Inverse and GridSample; of scikit-learn: CDist.
+Those of PyTorch: Trilu, Inverse and GridSample; of scikit-learn: CDist; of Keras: ExpandDims.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .. import creation, sampling
+from .. import creation, sampling, shape
 from .._budget import reserve, turn
 from .._checks import one_type
 from .._registry import op
@@ -25,6 +25,22 @@ def trilu(x: Array, k: Array | None = None, /, *, upper: int = 1) -> Array:
     Spec: com.microsoft.Trilu-1.
     """
     return creation.trilu(x, k, upper=upper)
+
+
+@op("ExpandDims", since=1, domain="com.microsoft")
+def expand_dims(x: Array, axis: Array, /) -> Array:
+    """``X`` with a dimension of size 1 at ``axis``, an int32 scalar in [-rank - 1, rank].
+
+    Raises ValueError for an axis outside that range, or more than one.
+
+    >>> expand_dims(np.ones((2, 3)), np.int32(-1)).shape
+    (2, 3, 1)
+
+    Spec: com.microsoft.ExpandDims-1.
+    """
+    if axis.size != 1:
+        raise ValueError(f"axis must be one number, its shape is {axis.shape}")
+    return shape.unsqueeze(x, axis.reshape(1))
 
 
 @op("Inverse", since=1, domain="com.microsoft", rounds=True)

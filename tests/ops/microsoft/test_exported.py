@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from embedx import ops
 from embedx.ops import Array, Budget, OverBudgetError, spending
-from embedx.ops.microsoft import cdist, grid_sample, inverse, trilu
+from embedx.ops.microsoft import cdist, expand_dims, grid_sample, inverse, trilu
 from tests.assertions import assert_close, assert_equal
 from tests.ops.microsoft.values import F32, f32, numbers
 from tests.strategies import ANYTHING, HALVES, DType, generators, shapes, tensors
@@ -31,6 +31,14 @@ def test_trilu_keeps_a_triangle(
         distance = place[-1] - place[-2] - (k or 0)
         kept[place] = distance >= 0 if upper else distance <= 0
     assert_equal(found, np.where(kept, x, "" if dtype == object else np.zeros((), dtype)))
+
+
+@given(st.sampled_from(ANYTHING), st.data())
+def test_expand_dims_adds_one_axis(dtype: DType, data: st.DataObject) -> None:
+    x = data.draw(tensors(dtype, shapes()))
+    axis = data.draw(st.integers(-x.ndim - 1, x.ndim))
+    found = expand_dims(x, np.array(axis, np.int32))
+    assert_equal(found, np.expand_dims(x, axis))
 
 
 @given(generators(), st.integers(1, 4), st.sampled_from([(), (2,), (2, 3)]))
@@ -77,6 +85,8 @@ X = np.ones((2, 2), np.float32)
     ("call", "message"),
     [
         (lambda: cdist(X, X, metric="cosine"), "metric is euclidean or sqeuclidean"),
+        (lambda: expand_dims(X, np.int32([0, 1])), "axis must be one number"),
+        (lambda: expand_dims(X, np.int32([3])), "axis 3 does not exist in a tensor of rank 3"),
         (lambda: cdist(X, X[:, :1]), "have no distance"),
         (lambda: cdist(X[0], X[0]), "have no distance"),
         (lambda: inverse(X), "Singular matrix"),
