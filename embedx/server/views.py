@@ -83,6 +83,16 @@ def load_endpoint(config: EndpointConfig, num_cores: int, shared: dict[Any, Text
     ``shared`` holds the models that are loaded already; endpoints whose files, edge and length are
     the same use one. Raises what ``Pipeline.create`` and ``load`` raise.
     """
+    pipeline, embedder = _loaded(config, num_cores, shared)
+    endpoint = _endpoint(config, pipeline, embedder)
+    for view in (endpoint.predict, endpoint.sentence[None]):
+        view.run(view.model.tokenizer.encode(["a"], view.max_length))
+    return endpoint
+
+
+def _loaded(
+    config: EndpointConfig, num_cores: int, shared: dict[Any, TextModel]
+) -> tuple[Pipeline, Embedder]:
     lengths = config.sequence_length
     longest = max(lengths) if isinstance(lengths, tuple) else lengths
     settings = PipelineConfig(
@@ -104,12 +114,14 @@ def load_endpoint(config: EndpointConfig, num_cores: int, shared: dict[Any, Text
     layer_edge = folder.edge(config.emb_extraction_layer)
     pipeline = Pipeline(settings, text_model(layer_edge, longest or SEQUENCE_LENGTH))
     usual = text_model(folder.usual_edge(pooled=True), longest)
-    embedder = Embedder(usual, max_seq_length=longest)
+    return pipeline, Embedder(usual, max_seq_length=longest)
 
+
+def _endpoint(config: EndpointConfig, pipeline: Pipeline, embedder: Embedder) -> Endpoint:
     strategy, size, buckets = config.extraction_strategy, config.batch_size, pipeline.buckets
     model = pipeline.text_model
     limit = buckets[-1]
-    if lengths is None:
+    if config.sequence_length is None:
         limit = min(embedder.max_seq_length, model.fixed_length or embedder.max_seq_length)
     padded = strategy == "per_token" and not model.pools
     predict = View(model, buckets[-1], pipeline.reduced, size, buckets if padded else ())
@@ -118,7 +130,7 @@ def load_endpoint(config: EndpointConfig, num_cores: int, shared: dict[Any, Text
     prompts: dict[str | None, str | None] = {None: embedder.default_prompt_name}
     prompts |= {name: name for name in embedder.prompts}
     prefixes = {key: embedder.prefix(name, None) for key, name in prompts.items()}
-    endpoint = Endpoint(
+    return Endpoint(
         config,
         config.name or config.task,
         pipeline,
@@ -127,9 +139,6 @@ def load_endpoint(config: EndpointConfig, num_cores: int, shared: dict[Any, Text
         {k: _prefixed(own or _sentence(embedder, p, size), p) for k, p in prefixes.items()},
         {key: _prefixed(tokens, prefix) for key, prefix in prefixes.items()},
     )
-    for view in (predict, endpoint.sentence[None]):
-        view.run(model.tokenizer.encode(["a"], view.max_length))
-    return endpoint
 
 
 def _sentence(embedder: Embedder, prefix: str, batch_size: int | None) -> View:

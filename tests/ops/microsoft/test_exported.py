@@ -85,8 +85,8 @@ X = np.ones((2, 2), np.float32)
     ("call", "message"),
     [
         (lambda: cdist(X, X, metric="cosine"), "metric is euclidean or sqeuclidean"),
-        (lambda: expand_dims(X, np.int32([0, 1])), "axis must be one number"),
-        (lambda: expand_dims(X, np.int32([3])), "axis 3 does not exist in a tensor of rank 3"),
+        (lambda: expand_dims(X, np.array([0, 1])), "axis must be one number"),
+        (lambda: expand_dims(X, np.array(3)), "axis 3 does not exist in a tensor of rank 3"),
         (lambda: cdist(X, X[:, :1]), "have no distance"),
         (lambda: cdist(X[0], X[0]), "have no distance"),
         (lambda: inverse(X), "Singular matrix"),
