@@ -18,7 +18,7 @@ _GRAIN = 2**16
 """Elements below which a second thread costs more than it saves."""
 
 _PRODUCTS = 2**22
-"""Multiplications below which it does so too."""
+"""Multiplications of a product below which a second thread costs more than it saves."""
 
 
 def rows_of(x: Array) -> Array:
