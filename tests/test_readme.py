@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.environment import environment
 from tests.tiny import deployment
 
 ROOT = Path(__file__).parent.parent
@@ -57,7 +58,7 @@ def test_commands_run(line: str, one_place: Path) -> None:
     words = shlex.split(line)
     done = subprocess.run(
         [sys.executable, "-m", "embedx", *words[1:]],
-        capture_output=True, text=True, cwd=one_place, timeout=300,
+        capture_output=True, text=True, cwd=one_place, env=environment(), timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout or "-o" in words
@@ -100,7 +101,7 @@ def test_the_first_command_ranks_as_a_reader_would() -> None:
     command, query, near, far = shlex.split(line)
     done = subprocess.run(
         [sys.executable, "-m", "embedx", command, query, far, near],
-        capture_output=True, text=True, timeout=300,
+        capture_output=True, text=True, env=environment(), timeout=300,
     )  # fmt: skip
     first, second = done.stdout.splitlines()
     assert first.endswith(near)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from embedx import Engine, load
 from embedx.peers import side
+from tests.environment import environment
 from tests.models import model
 from tests.tiny import bert, deployment
 
@@ -29,12 +29,6 @@ def asked(job: dict[str, Any], *questions: str) -> list[dict[str, Any]]:
         cwd=SCRIPT.parents[2], env=environment(),
     )  # fmt: skip
     return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def environment() -> dict[str, str]:
-    """As Side gives it: embedx can be imported, whatever the folder."""
-    paths = (str(SCRIPT.parents[2]), os.environ.get("PYTHONPATH"))
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def stored(folder: Path, **arrays: Any) -> str:
