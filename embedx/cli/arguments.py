@@ -37,6 +37,14 @@ class Parser(argparse.ArgumentParser):
         say(self.format_help().rstrip())
 
 
+def add_batch_size(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says how many texts run together."""
+    parser.add_argument(
+        "--batch-size", type=count, default=32, metavar="N",
+        help="how many texts run together (default: 32)",
+    )  # fmt: skip
+
+
 def command(
     commands: Any, name: str, function: Callable[[argparse.Namespace], None], purpose: str
 ) -> argparse.ArgumentParser:

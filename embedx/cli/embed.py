@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import embedx
-from embedx.cli.arguments import MODEL, command, count, file
+from embedx.cli.arguments import MODEL, add_batch_size, command, count, file
 from embedx.cli.output import stdout, watched
 from embedx.cli.texts import add_input, texts_of
 from embedx.config_file import index_or_name
@@ -40,7 +40,7 @@ def add_to(commands: Any) -> None:
         help="default: what the suffix of FILE says (.json, .ndjson, .jsonl, .npy, .csv; it may "
         "say nothing, but not something else), or json",
     )
-    embed.add_argument("--batch-size", type=count, default=32)
+    add_batch_size(embed)
     embed.add_argument("--sequence-length", type=count, help="the most tokens of a text")
     embed.add_argument(
         "--extraction-strategy", help="pool as Pipeline.create does, instead of as the folder says"

@@ -11,7 +11,6 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import embedx
 from embedx.cli import bench, embed, model, serve, similar
 from embedx.cli.arguments import Parser
 from embedx.cli.output import Ended, complain, give_up_if_stuck
@@ -72,7 +71,13 @@ def _dashed(word: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="embedx", description=embedx.__doc__, allow_abbrev=False)
+    parser = Parser(
+        prog="embedx",
+        description="Run transformer encoders from ONNX files in NumPy: embed texts, see what is "
+        "in a model, and what its operators mean.",
+        epilog="'embedx COMMAND --help' tells more about a command.",
+        allow_abbrev=False,
+    )
     parser.add_argument("--version", action=Version, nargs=0, help="versions, of embedx and others")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for module in (embed, similar, model, bench, serve):

@@ -29,7 +29,9 @@ def add_to(commands: Any) -> None:
     truncate.add_argument(
         "--layer", default="-1", help="an index, or a node's or edge's name (default: -1)"
     )
-    truncate.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+    truncate.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FILE", help="the file to write"
+    )
     truncate.add_argument(
         "--external-data", action="store_true", help="put the weights into FILE.data"
     )
@@ -37,7 +39,12 @@ def add_to(commands: Any) -> None:
     ops = command(
         commands, "ops", _ops, "list the operators, or show one: signature, text and source"
     )
-    ops.add_argument("name", nargs="?", metavar="NAME")
+    ops.add_argument(
+        "name",
+        nargs="?",
+        metavar="NAME",
+        help="an operator, such as Softmax or com.microsoft::Gelu",
+    )
 
 
 def _inspect(options: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import embedx
-from embedx.cli.arguments import MODEL, command, count
+from embedx.cli.arguments import MODEL, add_batch_size, command, count
 from embedx.cli.output import print_json, say, watched
 from embedx.cli.texts import add_input, texts_of
 from embedx.errors import InputError
@@ -31,7 +31,7 @@ def add_to(commands: Any) -> None:
     similar.add_argument(
         "-n", "--top", type=count, default=10, metavar="N", help="how many to show (default: 10)"
     )
-    similar.add_argument("--batch-size", type=count, default=32)
+    add_batch_size(similar)
 
 
 def _similar(options: argparse.Namespace) -> None:
