@@ -25,8 +25,14 @@ def table() -> str:
         newest = versions[-1].formula
         title = qualified(domain, name)
         since = ", ".join(str(entry.since) for entry in versions)
-        rows.append(f"| {title} | {since} | `ops.{newest.__name__}` | {summary(newest)} |")
+        rows.append(f"| {title} | {since} | `{_public(newest)}` | {summary(newest)} |")
     return "\n".join(rows)
+
+
+def _public(function: Callable[..., Any]) -> str:
+    """Where a function can be had: ``ops.softmax``, ``ops.microsoft.gelu``."""
+    package = function.__module__.removeprefix("embedx.").rpartition(".")[0]
+    return f"{package}.{function.__name__}"
 
 
 def summary(function: Callable[..., Any]) -> str:
@@ -50,7 +56,7 @@ def facts(name: str) -> list[dict[str, Any]]:
     return [
         {
             "operator": entry.title,
-            "function": f"embedx.ops.{entry.formula.__name__}",
+            "function": f"embedx.{_public(entry.formula)}",
             "signature": str(inspect.signature(entry.formula)),
             "doc": inspect.getdoc(entry.formula),
             "source": inspect.getsource(entry.formula),
