@@ -154,6 +154,18 @@ def requantized(total: Array, scale: Array, zero_point: Array) -> Array:
     return to_range(np.rint(scaled), zero_point, dtype)
 
 
+def rounded_last(shifted: Array, dtype: np.dtype[Any]) -> Array:
+    """Numbers that include the zero point, rounded to even and saturated.
+
+    The kernels of a few operators add the zero point before they round: if it is odd, a tie is
+    rounded to the other one of its neighbours.
+
+    >>> rounded_last(np.float32([2.5, 3.5, 999.0]), np.dtype(np.uint8))
+    array([  2,   4, 255], dtype=uint8)
+    """
+    return to_range(np.rint(shifted), np.zeros(()), dtype)
+
+
 @op("ConvInteger", since=10)
 def conv_integer(
     x: Array,

@@ -44,11 +44,14 @@ def split(
         return tuple(pieces(input, lengths, axis))
     if num_outputs is None or num_outputs < 1:
         raise ValueError("neither the lengths nor the number of pieces is given")
-    size = input.shape[axis]
-    piece = -(-size // num_outputs)
-    reserve((num_outputs, _VIEW_BYTES), np.uint8)
-    lengths = [max(0, min(piece, size - i * piece)) for i in timed(range(num_outputs))]
-    return tuple(pieces(input, lengths, axis))
+    return tuple(pieces(input, _equal_lengths(input.shape[axis], num_outputs), axis))
+
+
+def _equal_lengths(size: int, count: int) -> list[int]:
+    """``size`` as the sum of equal numbers, the last ones smaller."""
+    reserve((count, _VIEW_BYTES), np.uint8)
+    length = -(-size // count)
+    return [max(0, min(length, size - i * length)) for i in timed(range(count))]
 
 
 def pieces(x: Array, lengths: Sequence[int], axis: int) -> list[Array]:

@@ -78,10 +78,11 @@ def softmax_cross_entropy_loss(
     ignore_index: int | None = None,
     reduction: str = "mean",
 ) -> SoftmaxCrossEntropyLoss:
-    """The negative log-likelihood of the labels under the softmax of the scores over the classes.
+    """The negative log-likelihood of the labels under the softmax of the scores, and its log.
 
-    The log-probabilities come out, too. Weights, ``ignore_index``, ``reduction`` and errors are
-    those of NegativeLogLikelihoodLoss.
+    The second output is the log-probabilities (batch, classes, *places). Weights, ``ignore_index``
+    and ``reduction`` are those of NegativeLogLikelihoodLoss. Raises IndexError, ValueError and
+    TypeError as that does.
 
     >>> scores = np.log([[0.25, 0.75], [0.5, 0.5]])
     >>> np.exp(-softmax_cross_entropy_loss(scores, np.array([1, 0]), reduction="none").output)

@@ -33,9 +33,9 @@ from .tokens import tokenizer
 __all__ = [
     "attention", "bias_gelu", "bias_split_gelu", "cdist", "decoder_masked_multi_head_attention",
     "dequantize_linear", "dynamic_quantize_lstm", "dynamic_quantize_matmul",
-    "embed_layer_normalization", "expand_dims", "fast_gelu", "fused_conv", "fused_gemm", "fused_matmul",
-    "gated_relative_position_bias", "gather_block_quantized", "gelu", "grid_sample",
-    "group_query_attention", "inverse", "matmul_bnb4", "matmul_integer16",
+    "embed_layer_normalization", "expand_dims", "fast_gelu", "fused_conv", "fused_gemm",
+    "fused_matmul", "gated_relative_position_bias", "gather_block_quantized", "gelu",
+    "grid_sample", "group_query_attention", "inverse", "matmul_bnb4", "matmul_integer16",
     "matmul_integer_to_float", "matmul_nbits", "multi_head_attention", "packed_attention",
     "qattention", "qembed_layer_normalization", "qgemm", "qlinear_add", "qlinear_average_pool",
     "qlinear_concat", "qlinear_conv", "qlinear_global_average_pool", "qlinear_leaky_relu",

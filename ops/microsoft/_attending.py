@@ -12,13 +12,13 @@ from .._typing import Array
 from ..attention import split_heads
 
 MASKED = -10000.0
-"""What is added to a masked score unless ``mask_filter_value`` says otherwise."""
+"""The default of ``mask_filter_value``, which is added to a masked score."""
 
 
 def heads_of(
     query: Array, key: Array | None, value: Array | None, bias: Array | None, heads: int
 ) -> tuple[Array, Array, Array]:
-    """Q, K and V with their biases, each (batch, heads, length, size).
+    """Q, K and V with their biases added, each (batch, heads, length, head size).
 
     >>> [x.shape for x in heads_of(np.zeros((1, 2, 3, 3, 4)), None, None, None, 3)]
     [(1, 3, 2, 4), (1, 3, 2, 4), (1, 3, 2, 4)]
@@ -56,9 +56,9 @@ def past_tokens(past: Array | None, length: Array | None) -> int:
 
 
 def cached(past: Array | None, new: Array, length: Array | None) -> Array:
-    """The cache (batch, heads, length, size) with new tokens behind those that it holds.
+    """The cache (batch, heads, length, head size) with new tokens behind those that it holds.
 
-    With a ``length`` it keeps its size; ValueError unless it has room for them.
+    With a ``length`` it keeps its size. Raises ValueError unless it has room for them.
 
     >>> cached(np.zeros((1, 1, 3, 1)), np.ones((1, 1, 1, 1)), np.array(1)).ravel()
     array([0., 1., 0.])
@@ -79,9 +79,10 @@ def cached(past: Array | None, new: Array, length: Array | None) -> Array:
 
 
 def scaled_scores(q: Array, k: Array, scale: float | None, bias: Array | None) -> Array:
-    """``scale * Q K' + bias``; ``scale`` is one over the root of the size unless given.
+    """``scale * Q K' + bias``; ``scale`` defaults to one over the square root of the head size.
 
-    Raises ValueError unless the bias has the scores' shape, or 1 text or head for all.
+    Raises ValueError for a bias that does not have the shape of the scores, or size 1 for batch or
+    heads.
 
     >>> scaled_scores(np.ones((1, 1, 1, 4)), np.ones((1, 1, 2, 4)), None, None)
     array([[[[2., 2.]]]])
@@ -91,7 +92,7 @@ def scaled_scores(q: Array, k: Array, scale: float | None, bias: Array | None) -
 
 
 def checked_bias(bias: Array, shape: tuple[int, ...]) -> Array:
-    """The bias of scores of this shape. Raises ValueError unless it has it but for 1 text or head.
+    """The bias. Raises ValueError unless it has the scores' shape, or size 1 for batch or heads.
 
     >>> checked_bias(np.zeros((1, 1, 3, 5)), (2, 4, 3, 5)).shape
     (1, 1, 3, 5)
@@ -111,7 +112,7 @@ def score_bias(
     >>> score_bias(np.array([[1, 0]]), one, one, 0, -5.0, False)
     array([[[[ 0., -5.]]]])
     """
-    reserve((q.shape[2], k.shape[2]), q.dtype)  # there may be no texts
+    reserve((q.shape[2], k.shape[2]), q.dtype)  # the batch may be empty
     row, column = past + np.arange(q.shape[2])[:, None], np.arange(k.shape[2])
     bias = np.zeros((1, 1, 1, 1), q.dtype)
     if mask is not None:
@@ -121,7 +122,7 @@ def score_bias(
 
 
 def _kept(mask: Array, batch: int, row: Array, column: Array) -> Array:
-    """Where a mask in any of its forms lets attention through; queries lie behind the past."""
+    """Whether a query (row) may attend to a key (column), by a mask in any of its forms."""
     queries, keys = len(row), len(column)
     if mask.ndim == 1 and len(mask) == 2 * batch:
         ends, starts = mask[:batch, None, None, None], mask[batch:, None, None, None]
@@ -140,5 +141,5 @@ def _kept(mask: Array, batch: int, row: Array, column: Array) -> Array:
     ):
         return np.asarray(mask[:, :, row, column] > 0)
     raise ValueError(
-        f"a mask of shape {mask.shape} does not fit {batch} texts, {queries} queries, {keys} keys"
+        f"a mask of shape {mask.shape} does not fit {batch} rows of {queries} queries, {keys} keys"
     )

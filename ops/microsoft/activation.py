@@ -1,4 +1,4 @@
-"""Activations with what onnxruntime fuses into them."""
+"""Activations fused with a bias, and those that other fused operators name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from .._typing import Array
 
 @op("Gelu", since=1, domain="com.microsoft", rounds=True)
 def gelu(x: Array, /) -> Array:
-    """``X`` times the normal distribution's cumulative function at X.
+    """``X`` times the cumulative distribution function of the normal distribution at X.
+
+    Needs SciPy.
 
     >>> gelu(np.array([-1.0, 0.0, 1.0])).round(6)
     array([-0.158655,  0.      ,  0.841345])
@@ -28,6 +30,8 @@ def gelu(x: Array, /) -> Array:
 def bias_gelu(a: Array, b: Array, /) -> Array:
     """The Gelu of ``A + B``, with B a vector along the last axis.
 
+    Needs SciPy. Raises ValueError for shapes that do not fit, TypeError for different dtypes.
+
     >>> bias_gelu(np.array([[-2.0, 0.0]]), np.array([1.0, 1.0])).round(6)
     array([[-0.158655,  0.841345]])
 
@@ -39,7 +43,9 @@ def bias_gelu(a: Array, b: Array, /) -> Array:
 
 @op("FastGelu", since=1, domain="com.microsoft", rounds=True)
 def fast_gelu(x: Array, bias: Array | None = None, /) -> Array:
-    """The Gelu of ``X + bias`` by the tanh formula.
+    """The Gelu of ``X + bias``, approximated by tanh.
+
+    Raises ValueError for shapes that do not fit, TypeError for different dtypes.
 
     >>> fast_gelu(np.array([-1.0, 0.0, 1.0])).round(6)
     array([-0.158808,  0.      ,  0.841192])
@@ -66,7 +72,9 @@ def quick_gelu(x: Array, /, *, alpha: float = 1.702) -> Array:
 
 @op("BiasSplitGelu", since=1, domain="com.microsoft", rounds=True)
 def bias_split_gelu(x: Array, bias: Array, /) -> Array:
-    """The left half of ``X + bias`` times the Gelu of its right half, on the last axis.
+    """The left half of ``X + bias`` times the Gelu of its right half, along the last axis.
+
+    Needs SciPy. Raises ValueError for shapes that do not fit, TypeError for different dtypes.
 
     >>> bias_split_gelu(np.array([[[3.0, 100.0]]]), np.array([0.0, 0.0]))
     array([[[300.]]])
@@ -79,7 +87,7 @@ def bias_split_gelu(x: Array, bias: Array, /) -> Array:
 
 
 def activated(x: Array, name: str | None, alpha: float | None, beta: float | None) -> Array:
-    """``x`` through the activation that a fused operator names; unchanged without a name.
+    """The activation that a fused operator names, of ``x``; ``x`` itself without a name.
 
     Raises ValueError for a name that onnxruntime does not fuse.
 

@@ -1,4 +1,4 @@
-"""Attention as onnxruntime fuses it: projections, masks and caches inside."""
+"""Attention as onnxruntime fuses it, with projections, masks and caches."""
 
 from __future__ import annotations
 
@@ -44,14 +44,16 @@ def attention(
     scale: float | None = None,
     unidirectional: int = 0,
 ) -> Attention:
-    """Self-attention with the projections of Q, K and V as one product, and the keys and values.
+    """Self-attention with the projections of Q, K and V as one product, and the present cache.
 
     ``input`` is (batch, length, hidden), ``weights`` (hidden, Q + K + V). ``mask_index`` (int32) is
     (batch, keys) or (batch, queries, keys) with 0 where masked, (batch,) lengths, (2 * batch,) ends
-    and starts, or (batch, 1, max, max); a masked score gets ``mask_filter_value`` added. One number
-    a text, or one for all, masks nothing. ``past`` and ``present`` are (2, batch, heads, length,
+    and starts, or (batch, 1, max, max); ``mask_filter_value`` is added to a masked score. A mask of
+    (batch, 1) or (1, 1) masks nothing. ``past`` and ``present`` are (2, batch, heads, length, head
     size); with ``past_present_share_buffer`` both have room for more than the
-    ``past_sequence_length`` tokens that are there, and the new ones take the next places.
+    ``past_sequence_length`` tokens that are there, and the new ones are written behind them. Raises
+    ValueError for shapes that do not fit, a cache without room, and a shared cache without a past,
+    TypeError for different dtypes.
 
     >>> x = np.array([[[1.0], [3.0]]])
     >>> attention(x, np.array([[0.0, 0.0, 1.0]]), num_heads=1).output
@@ -88,7 +90,9 @@ def attend(
     scale: float | None,
     unidirectional: bool,
 ) -> Attention:
-    """Attention, given the projections of Q, K and V in a row, ``sizes`` wide.
+    """Attention, given the projections of Q, K and V packed along the last axis, ``sizes`` wide.
+
+    Raises ValueError for shapes that do not fit, and for a cache without room.
 
     >>> attend(np.float32([[[0, 0, 5]]]), (1, 1, 1), None, None, do_rotary=False,
     ...        mask_filter_value=None, num_heads=1, scale=None, unidirectional=False).output
@@ -103,7 +107,7 @@ def attend(
     if do_rotary:
         q, k = (_rotated(x, before, rotary_embedding_dim or x.shape[-1]) for x in (q, k))
     if mask is not None and mask.ndim == 2 and mask.shape[1] == 1 and len(mask) in (1, len(q)):
-        mask = None  # what is added to all scores of a text changes nothing
+        mask = None  # adding one number to all scores of a row changes nothing
     keys, values = (
         cached(None if past is None else past[i], x, past_length) for i, x in enumerate((k, v))
     )
@@ -111,7 +115,7 @@ def attend(
     check_heads(q, k, v)
     added = score_bias(mask, q, k, before, mask_filter_value, unidirectional)
     output = merge_heads(softmax(scaled_scores(q, k, scale, bias) + added) @ v)
-    # Values may be narrower than keys; then there is no tensor that holds both.
+    # If the head sizes of keys and values differ, no tensor can hold both.
     alike = keys.shape == values.shape
     return Attention(output, np.stack([keys, values]) if alike else np.zeros(0, k.dtype))
 
@@ -146,12 +150,13 @@ def multi_head_attention(
 ) -> MultiHeadAttention:
     """Attention of projected queries to keys and values, which may be cached ones.
 
-    ``query`` is (batch, length, hidden), or (batch, length, heads, 3, size) with all three packed;
-    ``key`` and ``value`` are (batch, length, hidden), (batch, heads, length, size), or packed as
-    (batch, length, heads, 2, size) in ``key``. ``bias`` holds those of Q, K and V in a row.
-    ``key_padding_mask`` takes the forms of Attention's ``mask_index``; ``qk`` are the scores. With
-    ``past_sequence_length`` the past has room for more tokens than that, and the new ones take the
-    next places.
+    ``query`` is (batch, length, hidden), or (batch, length, heads, 3, head size) with all three
+    packed; ``key`` and ``value`` are (batch, length, hidden), (batch, heads, length, head size), or
+    packed as (batch, length, heads, 2, head size) in ``key``. ``bias`` holds those of Q, K and V
+    one after the other. ``key_padding_mask`` takes the forms of Attention's ``mask_index``; ``qk``
+    are the scores. With ``past_sequence_length`` the past has room for more tokens than that, and
+    the new ones are written behind them. Raises ValueError for beams, which are not supported, for
+    shapes that do not fit, and for a cache without room, TypeError for different dtypes.
 
     >>> x = np.array([[[0.0], [0.0]]])
     >>> multi_head_attention(x, x, np.array([[[1.0], [3.0]]]), num_heads=1).output
@@ -187,9 +192,10 @@ def packed_attention(
     qkv_hidden_sizes: tuple[int, ...] | None = None,
     scale: float | None = None,
 ) -> Array:
-    """Attention among the tokens of each text of a packed batch, (tokens, hidden).
+    """Attention among the tokens of each sequence of a packed batch, (tokens, hidden).
 
-    ``token_offset`` and ``cumulative_sequence_length`` are those of RemovePadding.
+    ``token_offset`` and ``cumulative_sequence_length`` are those of RemovePadding. Raises
+    ValueError for shapes that do not fit, TypeError for different dtypes.
 
     >>> x, w = np.array([[1.0], [3.0], [9.0]]), np.array([[0.0, 0.0, 1.0]])
     >>> offsets, ends = np.array([[0, 1], [2, 3]]), np.array([0, 2, 3])
@@ -209,7 +215,7 @@ def packed_attention(
 
 
 def _rotated(x: Array, past: int, size: int) -> Array:
-    """Rotary positions with the customary base of 10,000."""
+    """Rotary embedding with the base 10,000 of Su et al. 2021."""
     frequency = 10000.0 ** (-np.arange(0, size, 2) / size)
     angle = (past + np.arange(x.shape[2]))[:, None] * frequency
     return rotate_pairs(

@@ -1,4 +1,4 @@
-"""Weights of 2, 4 or 8 bits with a scale for each block, and how they are multiplied."""
+"""Weights of 2, 4 or 8 bits, quantized by blocks: products and look-ups."""
 
 from __future__ import annotations
 
@@ -42,12 +42,13 @@ def matmul_nbits(
     block_size: int,
     weight_prepacked: int = 0,
 ) -> Array:
-    """``A @ W' + bias`` for a weight W (N, K) of ``bits`` bits with a scale a block of a row.
+    """``A @ W' + bias`` for a weight W (N, K) of ``bits`` bits, with a scale per block of each row.
 
-    ``b`` is uint8 (N, blocks, bytes), low bits first; ``scales`` has N * blocks numbers;
-    ``zero_points`` are packed like b, or floats, and 2**(bits - 1) if missing. With
-    ``accuracy_level=4`` A is quantized to 8 bits as well, block by block, unless the zero points
-    are floats, with which integers would gain nothing. ``g_idx`` is not used.
+    ``b`` is uint8 (N, blocks, bytes), low bits first; ``scales`` has N * blocks elements;
+    ``zero_points`` are packed like b, or floats, and default to 2**(bits - 1). With
+    ``accuracy_level=4`` A is quantized to 8 bits, too, block by block, unless the zero points are
+    floats. ``g_idx`` is not used. Raises ValueError for shapes and numbers of bits that do not fit,
+    and for prepacked weights, TypeError for a bias of another dtype.
 
     >>> b, scales = np.uint8([[[0x98]]]), np.float32([2.0])
     >>> matmul_nbits(np.float32([[3.0, 5.0]]), b, scales, K=2, N=1, block_size=16)
@@ -93,7 +94,7 @@ def _zero_points(zero_points: Array | None, rows: int, blocks: int, bits: int) -
 
 
 def _quantized_product(a: Array, levels: Array, scales: Array) -> Array:
-    """The product with A in 8 bits, each of its blocks scaled by its largest number."""
+    """The product with A in 8 bits, each of its blocks scaled by its largest absolute value."""
     _, blocks, size = levels.shape
     padding = [(0, 0)] * (a.ndim - 1) + [(0, blocks * size - a.shape[-1])]
     parts = np.pad(a, padding).reshape(-1, blocks, size)
@@ -119,10 +120,11 @@ def matmul_bnb4(
     training_mode: int = 0,
     transB: int = 1,  # noqa: N803
 ) -> Array:
-    """``A @ W'`` for a weight W (N, K) in bitsandbytes' FP4 (``quant_type=0``) or NF4 (1).
+    """``A @ W'`` for a weight W (N, K) in FP4 (``quant_type=0``) or NF4 (1) of bitsandbytes.
 
-    ``b`` is uint8 over W row by row, high nibble first; ``absmax`` scales each run of
-    ``block_size`` elements.
+    ``b`` is uint8 over W in row-major order, high nibble first; ``absmax`` scales each run of
+    ``block_size`` elements. Raises ValueError for sizes that do not fit, TypeError for different
+    dtypes.
 
     >>> b, absmax = np.uint8([0xF7]), np.float32([3.0])
     >>> x = np.float32([[1.0, 5.0]])
@@ -153,11 +155,11 @@ def gather_block_quantized(
     gather_axis: int = 0,
     quantize_axis: int = 1,
 ) -> Array:
-    """Slices of a blockwise quantized table, dequantized.
+    """Slices of a blockwise quantized table, dequantized, in the dtype of the scales.
 
-    ``data`` is int4, uint4, or uint8 holding ``bits`` bits a number on its last axis, low bits
-    first, as do its zero points; these are 0 if missing, for uint8 2**(bits - 1). Raises IndexError
-    for an index outside [-size, size), ValueError unless there is a scale for each block.
+    ``data`` is int4, uint4, or uint8 with elements of ``bits`` bits packed along the last axis, low
+    bits first, as are its zero points, which default to 0, for uint8 to 2**(bits - 1). Raises
+    IndexError for an index outside [-size, size), ValueError unless there is one scale per block.
 
     >>> data, scales = np.uint8([[0x98], [0x0F]]), np.float32([[0.5], [2.0]])
     >>> gather_block_quantized(data, np.array([0]), scales, block_size=16)
@@ -191,7 +193,7 @@ def gather_block_quantized(
 
 
 def _block_grid(shape: tuple[int, ...], axis: int, block_size: int) -> tuple[int, ...]:
-    """The shape of what there is one of per block along the axis."""
+    """The shape of a tensor with one element per block along the axis."""
     if block_size < 1:
         raise ValueError(f"blocks of {block_size} elements")
     return (*shape[:axis], -(-shape[axis] // block_size), *shape[axis + 1 :])

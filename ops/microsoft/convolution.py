@@ -9,7 +9,6 @@ from .._registry import op
 from .._typing import Array
 from ..quantization import check_scales, dequantize_linear
 from .activation import activated
-from .qlinear import rounded_last
 
 
 @op("FusedConv", since=1, domain="com.microsoft", rounds=True)
@@ -30,6 +29,9 @@ def fused_conv(
     strides: tuple[int, ...] | None = None,
 ) -> Array:
     """Conv, plus ``Z`` of the result's shape, followed by ``activation``.
+
+    ``activation_params`` are its alpha and beta. Raises ValueError for shapes and attributes that
+    do not fit, and an unknown activation, TypeError for different dtypes.
 
     >>> fused_conv(np.array([[[1.0]]]), np.array([[[-3.0]]]), activation="Relu")
     array([[[0.]]])
@@ -65,7 +67,10 @@ def qlinear_conv(
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> Array:
-    """The standard's QLinearConv, with the channels behind the image if ``channels_last``.
+    """QLinearConv of the standard; with ``channels_last`` X and Y are (batch, *size, channels).
+
+    Raises ValueError for a scale that is NaN or infinite, a ``y_scale`` of 0, and shapes and
+    attributes that do not fit, TypeError for other dtypes.
 
     >>> one, zero = np.float32(1), np.uint8(0)
     >>> x, w = np.uint8([[[5]]]), np.uint8([[[1]]])
@@ -100,7 +105,11 @@ def qlinear_average_pool(
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> Array:
-    """The AveragePool of an 8-bit image, quantized again; rounded with the zero point added.
+    """The AveragePool of an 8-bit image, requantized; rounded with the zero point added.
+
+    With ``channels_last`` X and Y are (batch, *size, channels). Raises ValueError for a scale that
+    is NaN or infinite, a ``y_scale`` of 0, and shapes and attributes that do not fit, TypeError for
+    other dtypes.
 
     >>> one = np.float32(1)
     >>> qlinear_average_pool(np.uint8([[[2, 4]]]), one, None, one, kernel_shape=(2,))
@@ -117,7 +126,7 @@ def qlinear_average_pool(
         pads=pads, strides=strides,
     )  # fmt: skip
     zero = 0 if y_zero_point is None else y_zero_point.astype(np.float32)
-    result = rounded_last(y / y_scale + zero, x.dtype)
+    result = integer.rounded_last(y / y_scale + zero, x.dtype)
     return np.moveaxis(result, 1, -1) if channels_last else result
 
 
@@ -132,7 +141,10 @@ def qlinear_global_average_pool(
     *,
     channels_last: int = 0,
 ) -> Array:
-    """The mean of each channel of an 8-bit image; the sum is exact until it is scaled.
+    """The mean of each channel of an 8-bit image, requantized; the sums are exact.
+
+    With ``channels_last`` X and Y are (batch, *size, channels). Raises ValueError for a scale that
+    is NaN or infinite and a ``y_scale`` of 0, TypeError for other dtypes.
 
     >>> one, zero = np.float32(1), np.uint8(0)
     >>> qlinear_global_average_pool(np.uint8([[[2, 4]]]), one, zero, one, zero)

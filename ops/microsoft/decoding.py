@@ -1,4 +1,4 @@
-"""Attention of the one newest token of each text, as decoders need it at every step."""
+"""Attention of the newest token of each sequence: one step of a decoder."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def decoder_masked_multi_head_attention(
     past_present_share_buffer: int | None = None,
     scale: float | None = None,
 ) -> MultiHeadAttention:
-    """MultiHeadAttention for queries of length 1, whose texts may be beams that share a past.
+    """MultiHeadAttention for queries of length 1, whose batch may be beams that share a past.
 
-    ``key`` and ``value`` are those of the new token, (batch, 1, hidden), or all there are, (batch,
-    heads, length, size). With ``past_present_share_buffer`` the past has room for more than the
-    ``past_sequence_length`` tokens that are there, and the new one takes the next place. Each run
-    of ``beam_width`` texts is the beams of one text; ``cache_indirection`` (int32, (texts, beams,
-    max)) tells in the cache of which beam a beam finds its token at each place of the past.
+    ``key`` and ``value`` are those of the new token, (batch, 1, hidden), or of all tokens, (batch,
+    heads, length, head size). With ``past_present_share_buffer`` the past has room for more than
+    the ``past_sequence_length`` tokens that are there, and the new one is written behind them. Each
+    run of ``beam_width`` batch entries is the beams of one sequence; ``cache_indirection`` (int32,
+    (sequences, beams, max)) has for each beam and past token the beam whose cache holds it.
     ``mask_index`` is (batch, keys) with 0 where masked. Raises ValueError for longer queries and
-    keys, and for beams that do not exist.
+    keys, shapes that do not fit, and beams that do not exist, TypeError for different dtypes.
 
     >>> x, past = np.array([[[0.0]]]), np.array([[[[1.0], [9.0]]]])
     >>> decoder_masked_multi_head_attention(
@@ -74,10 +74,10 @@ def decoder_masked_multi_head_attention(
 
 
 def _beams(indirection: Array, width: int, batch: int, past: int) -> Array:
-    """For each beam and each token of the past the row of the cache that has it."""
+    """The row of the cache that holds each past token of each beam."""
     if width < 1 or batch % width or indirection.shape[:2] != (batch // width, width):
         raise ValueError(
-            f"cache_indirection of shape {indirection.shape} for {batch} beams, {width} a text"
+            f"cache_indirection of shape {indirection.shape} for {batch} beams in groups of {width}"
         )
     found = indirection.reshape(batch, -1)[:, :past].astype(np.int64)
     if found.shape[1] < past or ((found < 0) | (found >= width)).any():
@@ -86,7 +86,7 @@ def _beams(indirection: Array, width: int, batch: int, past: int) -> Array:
 
 
 def _followed(x: Array, beams: Array) -> Array:
-    """(batch, heads, length, size) with each token of the past from the row that has it."""
+    """A cache (batch, heads, length, size) with each past token taken from its row."""
     past = beams.shape[1]
     old = x[beams, :, np.arange(past)].swapaxes(1, 2)
     return np.concatenate([old, x[:, :, past:]], axis=2)

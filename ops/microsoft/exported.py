@@ -1,4 +1,4 @@
-"""What exporters write for functions that the standard lacks, or lacked then.
+"""Operators that exporters write where the standard lacks, or lacked, one of its own.
 
 Those of PyTorch: Trilu, Inverse and GridSample; of scikit-learn: CDist; of Keras: ExpandDims.
 """
@@ -17,6 +17,8 @@ from .._typing import Array
 @op("Trilu", since=1, domain="com.microsoft")
 def trilu(x: Array, k: Array | None = None, /, *, upper: int = 1) -> Array:
     """The triangle on and above (or below) the ``k``-th diagonal of each matrix, zeros elsewhere.
+
+    Raises ValueError for a tensor of rank below 2, TypeError for a ``k`` that is not an integer.
 
     >>> trilu(np.ones((2, 2)), upper=0)
     array([[1., 0.],
@@ -47,7 +49,7 @@ def expand_dims(x: Array, axis: Array, /) -> Array:
 def inverse(x: Array, /) -> Array:
     """The inverse of each matrix.
 
-    Raises ValueError for one that has none, and for matrices that are not square.
+    Raises ValueError (numpy.linalg.LinAlgError) for matrices that are singular or not square.
 
     >>> inverse(np.array([[2.0, 0.0], [0.0, 4.0]]))
     array([[0.5 , 0.  ],
@@ -68,7 +70,9 @@ def grid_sample(
     mode: str = "bilinear",
     padding_mode: str = "zeros",
 ) -> Array:
-    """``X`` at the points of ``grid``, interpolated: the standard's GridSample of opset 16.
+    """``X`` at the points of ``grid``, interpolated, as in GridSample-16.
+
+    Raises ValueError for unknown modes and shapes that do not fit.
 
     >>> grid_sample(np.array([[[[10.0, 20.0]]]]), np.array([[[[0.0, 0.0]]]]))
     array([[[[15.]]]])
@@ -82,9 +86,10 @@ def grid_sample(
 
 @op("CDist", since=1, domain="com.microsoft", rounds=True)
 def cdist(a: Array, b: Array, /, *, metric: str = "sqeuclidean") -> Array:
-    """The distance of each row of ``A`` from each row of ``B``: (rows of A, rows of B).
+    """The distances between the rows of ``A`` and the rows of ``B``: (rows of A, rows of B).
 
-    ``metric`` is "euclidean", or "sqeuclidean" for its square. Raises ValueError for another one.
+    ``metric`` is "euclidean", or "sqeuclidean" for its square. Raises ValueError for another one
+    and shapes that do not fit, TypeError for different dtypes.
 
     >>> cdist(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0], [0.0, 1.0]]), metric="euclidean")
     array([[5., 1.]])

@@ -1,4 +1,4 @@
-"""Matrix products with what onnxruntime fuses into them."""
+"""Matrix products fused with transpositions, factors and activations."""
 
 from __future__ import annotations
 
@@ -23,20 +23,23 @@ def fused_matmul(
     transBatchA: int = 0,  # noqa: N803
     transBatchB: int = 0,  # noqa: N803
 ) -> Array:
-    """``alpha * A' @ B'``, with the last two axes of A and B swapped if asked for.
+    """``alpha * A' @ B'``, with the last two axes of A and B swapped if ``transA`` and ``transB``.
 
-    ``transBatchA`` (or B) moves the first axis behind the other batch axes before that.
+    ``transBatchA`` (or B) first moves the first axis behind the other batch axes. Raises ValueError
+    for shapes that do not fit, TypeError for different dtypes.
 
     >>> fused_matmul(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]), transB=1, alpha=2.0)
     array([[22.]])
 
     Spec: com.microsoft.FusedMatMul-1.
     """
-    product = matmul.matmul(_turned(a, transA, transBatchA), _turned(b, transB, transBatchB))
+    product = matmul.matmul(
+        _transposed(a, transA, transBatchA), _transposed(b, transB, transBatchB)
+    )
     return np.asarray(product if alpha == 1 else alpha * product)
 
 
-def _turned(x: Array, swap: int, move_batch: int) -> Array:
+def _transposed(x: Array, swap: int, move_batch: int) -> Array:
     if move_batch:
         x = np.moveaxis(x, 0, -2)
     return x.swapaxes(-1, -2) if swap and x.ndim > 1 else x
@@ -52,7 +55,9 @@ def transpose_matmul(
     transA: int = 0,  # noqa: N803 (the schema's spelling)
     transB: int = 0,  # noqa: N803
 ) -> Array:
-    """FusedMatMul under its first name.
+    """FusedMatMul under its former name.
+
+    Raises ValueError for shapes that do not fit, TypeError for different dtypes.
 
     >>> transpose_matmul(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]), transB=1)
     array([[11.]])
@@ -80,6 +85,9 @@ def fused_gemm(
 ) -> Array:
     """Gemm followed by ``activation``: Relu, Tanh, Sigmoid, LeakyRelu, HardSigmoid or Clip.
 
+    Raises ValueError for shapes that do not fit and an unknown activation, TypeError for different
+    dtypes.
+
     >>> fused_gemm(np.array([[1.0]]), np.array([[-3.0]]), activation="Relu")
     array([[0.]])
 
@@ -101,7 +109,8 @@ def sparse_to_dense_matmul(
 ) -> Array:
     """``alpha * A' @ B'`` for a matrix A that files store as a sparse tensor.
 
-    Here it has its zeros. Raises ValueError for what is no matrix, TypeError for mixed types.
+    Here A is dense. Raises ValueError for what is not two matrices that fit, TypeError for
+    different dtypes.
 
     >>> a = np.array([[0.0, 2.0], [0.0, 0.0]])
     >>> sparse_to_dense_matmul(a, np.array([[1.0], [3.0]]), alpha=0.5)

@@ -1,4 +1,4 @@
-"""Normalisations fused with the additions in front of them."""
+"""Normalization fused with the additions in front of it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def skip_layer_normalization(
 ) -> SkipLayerNormalization:
     """The LayerNormalization of ``input + skip + bias``, its statistics, and the sum.
 
-    ``skip`` may lack the batch axis; ``gamma``, ``beta`` and ``bias`` are vectors.
+    ``skip`` may lack the batch axis; ``gamma``, ``beta`` and ``bias`` are vectors. Raises
+    ValueError for shapes that do not fit, TypeError for different dtypes.
 
     >>> one = np.ones(2)
     >>> skip_layer_normalization(np.array([[[0.0, 2.0]]]), one, one).output.round(3)
@@ -52,9 +53,10 @@ def skip_layer_normalization(
 def skip_simplified_layer_normalization(
     input: Array, skip: Array, gamma: Array, bias: Array | None = None, /, *, epsilon: float = 1e-12
 ) -> SkipLayerNormalization:
-    """The root-mean-square normalisation of ``input + skip + bias``, its statistics, and the sum.
+    """The RMS normalization of ``input + skip + bias``, its statistics, and the sum.
 
-    There is no mean to subtract: that output is zeros.
+    There is no mean to subtract: that output is zeros. Raises ValueError for shapes that do not
+    fit.
 
     >>> one = np.ones(2)
     >>> skip_simplified_layer_normalization(np.array([[[2.0, 2.0]]]), one, one).output.round(3)
@@ -78,10 +80,10 @@ class SimplifiedLayerNormalization(NamedTuple):
 def simplified_layer_normalization(
     x: Array, scale: Array, /, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
 ) -> SimplifiedLayerNormalization:
-    """``X`` over its root mean square along every axis from ``axis`` on, times ``scale``.
+    """``X`` divided by its root mean square over every axis from ``axis`` on, times ``scale``.
 
-    ``scale`` gives the result its dtype. onnxruntime puts this operator into the standard's own
-    domain, which has no such operator.
+    ``scale`` gives the result its dtype. onnxruntime defines this operator in the standard's
+    domain. Raises ValueError for an axis that does not exist and a scale that does not broadcast.
 
     >>> simplified_layer_normalization(np.array([[3.0, -3.0]]), np.array([1.0, 2.0])).y.round(3)
     array([[ 1., -2.]])

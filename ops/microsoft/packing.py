@@ -1,4 +1,4 @@
-"""Batches without padding: real tokens only, one text behind the other."""
+"""Packed batches: the real tokens of all sequences one after the other, without padding."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class RemovePadding(NamedTuple):
 def remove_padding(input: Array, sequence_token_count: Array, /) -> RemovePadding:
     """The real tokens of a right-padded batch, (tokens, hidden), and where they came from.
 
-    ``token_offset`` (batch, length) lists the places of the real tokens, then those of padding;
-    the other outputs are the running sum of the lengths, and the longest.
+    ``token_offset`` (batch, length) lists the positions of the real tokens, then those of padding;
+    the other outputs are the cumulative sum of the lengths, and the longest.
 
     >>> batch = np.arange(6.0).reshape(2, 3, 1)
     >>> packed = remove_padding(batch, np.array([1, 2], np.int32))
@@ -46,7 +46,7 @@ def remove_padding(input: Array, sequence_token_count: Array, /) -> RemovePaddin
 
 @op("RestorePadding", since=1, domain="com.microsoft")
 def restore_padding(input: Array, token_offset: Array, /) -> Array:
-    """Packed tokens back in their places, (batch, length, hidden), zeros where padding was.
+    """Packed tokens at their positions in the batch, (batch, length, hidden); padding is zeros.
 
     >>> offsets = np.array([[0, 3, 4], [1, 2, 5]], np.int32)
     >>> restore_padding(np.array([[7.0], [8.0], [9.0]]), offsets)[..., 0]

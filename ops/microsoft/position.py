@@ -1,4 +1,4 @@
-"""Positions inside attention: rotary embeddings and the biases of T5 and WavLM."""
+"""Position embeddings of attention: rotary ones, and the biases of T5 and WavLM."""
 
 from __future__ import annotations
 
@@ -30,12 +30,14 @@ def rotary_embedding(
     rotary_embedding_dim: int | None = None,
     scale: float | None = None,
 ) -> Array:
-    """The input with pairs of each head's numbers turned by the angle of their position.
+    """The input with the pairs of each head's elements rotated by the angle of their position.
 
-    The input is (batch, length, heads * size) or (batch, heads, length, size). ``position_ids`` are
-    (batch, length), or one number: where the positions begin. The caches are (positions, pairs).
-    Numbers past ``rotary_embedding_dim`` stay; then a 3-D input needs ``num_heads``, else the heads
-    are as wide as the caches say. Raises IndexError for a position outside the caches.
+    The input is (batch, length, heads * head size) or (batch, heads, length, head size).
+    ``position_ids`` are (batch, length), or one number: the first position. The caches are
+    (positions, pairs). Elements from ``rotary_embedding_dim`` on stay as they are; then a 3-D input
+    needs ``num_heads``, else the caches determine the head size. Raises IndexError for a position
+    outside the caches, ValueError for shapes that do not fit, TypeError for positions that are not
+    integers.
 
     >>> cos, sin = np.array([[1.0], [0.0]]), np.array([[0.0], [1.0]])
     >>> rotary_embedding(np.array([[[1.0, 0.0], [1.0, 0.0]]]), np.array([0]), cos, sin)
@@ -50,8 +52,8 @@ def rotary_embedding(
     if position_ids.size == 1:
         position_ids = position_ids.reshape(1, 1) + np.arange(x.shape[2])
     cos, sin = (rows_at(cache, position_ids)[:, None] for cache in (cos_cache, sin_cache))
-    turned = rotate_pairs(x, cos, sin, size, bool(interleaved))
-    return merge_heads(turned) if input.ndim == 3 else turned
+    rotated = rotate_pairs(x, cos, sin, size, bool(interleaved))
+    return merge_heads(rotated) if input.ndim == 3 else rotated
 
 
 @op("RelativePositionBias", since=1, domain="com.microsoft")
@@ -64,11 +66,12 @@ def relative_position_bias(
     is_bidirectional: int = 0,
     max_distance: int,
 ) -> Array:
-    """T5's attention bias, (1, heads, queries, keys): a learned number a bucket of distances.
+    """T5's attention bias, (1, heads, queries, keys): a learned number per bucket of distances.
 
     ``bias_table`` is declared (buckets, heads) and stored column by column. Half of the buckets are
     single distances, the others grow logarithmically up to ``max_distance``; with
-    ``is_bidirectional`` half of all are for keys behind the query.
+    ``is_bidirectional`` half of all are for keys behind the query. Raises ValueError for lengths
+    that are not one number, TypeError for lengths that are not integers.
 
     >>> table = np.arange(4.0).reshape(4, 1)
     >>> relative_position_bias(table, np.array(1), np.array(3), is_bidirectional=1, max_distance=9)
@@ -115,8 +118,9 @@ def gated_relative_position_bias(
     """``rel_pos`` (1, heads, length, length) times a gate that each query computes.
 
     ``query_layer`` is (batch, length, hidden), or packed (tokens, hidden) with ``token_offset``;
-    ``weight`` (size, 2 * units) and ``bias`` make two gates a head, ``eco_a`` (1, heads, 1, 1)
-    scales the second.
+    ``weight`` (head size, 2 * units) and ``bias`` make two gates per head, ``eco_a`` (1, heads, 1,
+    1) scales the second. Raises ValueError for shapes that do not fit, TypeError for different
+    dtypes.
 
     >>> q, zero, one = np.zeros((1, 1, 2)), np.zeros(2), np.ones((1, 1, 1, 1))
     >>> gated_relative_position_bias(q, zero, one, np.zeros((2, 2)), zero, one, num_heads=1)

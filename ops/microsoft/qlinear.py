@@ -1,14 +1,11 @@
-"""Operators on 8-bit tensors whose results are quantized again.
+"""Operators on 8-bit tensors (int8, uint8) whose results are requantized.
 
 Missing zero points are 0. Unless a docstring says otherwise, the result is that of the float
-operator on the dequantized input, quantized with the output's scale and zero point. A scale that is
-NaN or infinite is refused (ValueError), and so is an output's scale of 0; and so are tensors of
-other types than int8 and uint8 (TypeError).
+operator on the dequantized input, quantized with the output's scale and zero point. No scale may be
+NaN or infinite, nor an output's scale 0.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
@@ -16,24 +13,12 @@ from .. import activation, reduction, softmax
 from .._checks import one_type
 from .._registry import op
 from .._typing import Array
-from ..integer import aligned, eight_bits, matmul_integer, requantized
-from ..quantization import check_scales, dequantize_linear, quantize_linear, to_range
+from ..integer import aligned, eight_bits, matmul_integer, requantized, rounded_last
+from ..quantization import check_scales, dequantize_linear, quantize_linear
 
 
 def _zero(zero_point: Array | None, like: Array) -> Array:
     return np.zeros((), like.dtype) if zero_point is None else zero_point.reshape(())
-
-
-def rounded_last(shifted: Array, dtype: np.dtype[Any]) -> Array:
-    """Numbers to which the zero point is already added, rounded to even and saturated.
-
-    The kernels of a few operators do so: where a number lies between two integers, an odd zero
-    point then makes the other one of them the even one.
-
-    >>> rounded_last(np.float32([2.5, 3.5, 999.0]), np.dtype(np.uint8))
-    array([  2,   4, 255], dtype=uint8)
-    """
-    return to_range(np.rint(shifted), np.zeros(()), dtype)
 
 
 @op("QGemm", since=1, domain="com.microsoft")
@@ -55,8 +40,9 @@ def qgemm(
 ) -> Array:
     """``alpha * A' @ B' + C`` of 8-bit matrices, with C int32 at the scale of the product.
 
-    With ``y_scale`` the result is quantized again, else it is float32. ``b_scale`` and
-    ``b_zero_point`` are one number, or one a column.
+    With ``y_scale`` the result is requantized, else it is float32. ``b_scale`` and ``b_zero_point``
+    are scalars, or one per column. Raises ValueError for a scale that is NaN or infinite, a
+    ``y_scale`` of 0, and shapes that do not fit, TypeError for other dtypes.
 
     >>> one, zero = np.float32(1), np.uint8(0)
     >>> qgemm(np.uint8([[2]]), one, zero, np.uint8([[3]]), one / 2, zero, np.int32([1]))
@@ -90,8 +76,9 @@ def qlinear_add(
 ) -> Array:
     """The sum of two 8-bit tensors, broadcast, in the steps of onnxruntime's kernel.
 
-    ``fma(a, ra, fma(b, rb, k))`` with ``ra = a_scale / c_scale``, ``rb`` likewise, and k what the
-    zero points add up to, each fused multiply-add rounded once to float32.
+    It is ``fma(a, ra, fma(b, rb, k))`` with ``ra = a_scale / c_scale``, rb likewise, and the
+    constant k of the zero points, each fused multiply-add rounded once to float32. Raises
+    ValueError for a bad scale or shape, TypeError for other dtypes.
 
     >>> one = np.float32(1)
     >>> qlinear_add(np.uint8([3]), one, None, np.uint8([5]), one, None, 2 * one)
@@ -108,7 +95,7 @@ def qlinear_add(
     offset = zc - (ra * za + rb * zb)
 
     def fma(x: Array, y: Array, z: Array) -> Array:
-        # A float64 holds the product of a byte and a float32 exactly, and all but ties of the sum.
+        # Float64 holds a byte times a float32 exactly; only ties of the sum may differ.
         return (x.astype(np.float64) * y + z).astype(np.float32)
 
     return rounded_last(fma(a, ra, fma(b, rb, np.asarray(offset))), a.dtype)
@@ -128,7 +115,8 @@ def qlinear_mul(
 ) -> Array:
     """The product of two 8-bit tensors, broadcast; exact until it is scaled in float32.
 
-    It is rounded with the zero point added: of 2.5 and the zero point 1 come 4, not 3.
+    It is rounded after the zero point is added: 2.5 and a zero point of 1 give 4, not 3. Raises
+    ValueError for a bad scale or shape, TypeError for other dtypes.
 
     >>> one = np.float32(1)
     >>> qlinear_mul(np.uint8([3]), one, None, np.uint8([5]), one, None, 2 * one)
@@ -155,6 +143,8 @@ def qlinear_sigmoid(
 ) -> Array:
     """The Sigmoid of an 8-bit tensor.
 
+    Raises ValueError for a bad scale or shape, TypeError for other dtypes.
+
     >>> qlinear_sigmoid(np.uint8([0]), np.float32(1), None, np.float32(1 / 256))
     array([128], dtype=uint8)
 
@@ -178,6 +168,8 @@ def qlinear_leaky_relu(
     alpha: float = 0.01,
 ) -> Array:
     """The LeakyRelu of an 8-bit tensor.
+
+    Raises ValueError for a bad scale or shape, TypeError for other dtypes.
 
     >>> qlinear_leaky_relu(np.int8([-4, 4]), np.float32(1), None, np.float32(1), alpha=0.5)
     array([-2,  4], dtype=int8)
@@ -204,6 +196,8 @@ def qlinear_softmax(
 ) -> Array:
     """The Softmax of an 8-bit tensor, by the rules of the standard's ``opset``.
 
+    Raises ValueError for a bad scale or shape, TypeError for other dtypes.
+
     >>> one = np.float32(1)
     >>> qlinear_softmax(np.uint8([7, 7]), one, None, one / 256, np.uint8(0), opset=13)
     array([128, 128], dtype=uint8)
@@ -219,7 +213,9 @@ def qlinear_softmax(
 
 @op("QLinearConcat", since=1, domain="com.microsoft")
 def qlinear_concat(y_scale: Array, y_zero_point: Array, /, *inputs: Array, axis: int) -> Array:
-    """8-bit tensors one behind the other; each brings its scale and zero point in the inputs.
+    """8-bit tensors concatenated; in the inputs each is followed by its scale and zero point.
+
+    Raises ValueError for a bad scale or shape, TypeError for other dtypes.
 
     >>> one, zero = np.float32(1), np.uint8(0)
     >>> qlinear_concat(one, zero, np.uint8([3]), one, zero, np.uint8([3]), 2 * one, zero, axis=0)
@@ -250,6 +246,8 @@ def qlinear_reduce_mean(
 ) -> Array:
     """The ReduceMean of an 8-bit tensor over ``axes``.
 
+    Raises ValueError for a bad scale or shape, TypeError for other dtypes.
+
     >>> one = np.float32(1)
     >>> qlinear_reduce_mean(np.uint8([[2, 4]]), one, None, one, axes=(1,), keepdims=0)
     array([3], dtype=uint8)
@@ -277,6 +275,8 @@ def qlinear_where(
     /,
 ) -> Array:
     """``X`` where the condition is True, else ``Y``, both requantized to the scale of the result.
+
+    Raises ValueError for a bad scale or shape, TypeError for other dtypes.
 
     >>> one, zero = np.float32(1), np.uint8(0)
     >>> x, y = np.uint8([6]), np.uint8([3])

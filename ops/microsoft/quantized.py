@@ -1,4 +1,4 @@
-"""8-bit products whose results are floats, and attention on top of them."""
+"""Products of 8-bit integers as floats, attention on top of them, and quantization."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ def matmul_integer_to_float(
     bias: Array | None = None,
     /,
 ) -> Array:
-    """MatMulInteger times ``a_scale * b_scale`` (one number, or one a column), plus ``bias``.
+    """MatMulInteger times ``a_scale * b_scale``, plus ``bias``, in the dtype of the scales.
 
-    The sums are exact; the product of the scales is formed first, in their float type.
+    The sums are exact; the product of the scales is computed first. A scale is a scalar, or one per
+    row of A, or one per column of B. Raises ValueError for shapes that do not fit, TypeError for
+    other dtypes.
 
     >>> one = np.float32(1)
     >>> matmul_integer_to_float(np.uint8([[3]]), np.int8([[-2]]), one, one / 2)
@@ -48,6 +50,9 @@ def dynamic_quantize_matmul(
     /,
 ) -> Array:
     """A float A, quantized over its whole range, times an 8-bit B, as floats.
+
+    ``b_scale`` and ``b_zero_point`` are scalars, or one per column. Raises ValueError for shapes
+    that do not fit, TypeError for other dtypes.
 
     >>> dynamic_quantize_matmul(np.float32([[255.0]]), np.int8([[-2]]), np.float32(1))
     array([[-510.]], dtype=float32)
@@ -80,6 +85,9 @@ def qattention(
 ) -> Attention:
     """Attention whose projections of Q, K and V are one 8-bit product.
 
+    Raises ValueError for shapes that do not fit and for a cache shared between past and present,
+    which is not supported, TypeError for other dtypes.
+
     >>> x, w, one = np.uint8([[[1], [3]]]), np.int8([[0, 0, 1]]), np.float32(1)
     >>> qattention(x, w, np.zeros(3, np.float32), one, one, num_heads=1).output.ravel()
     array([2., 2.], dtype=float32)
@@ -102,6 +110,8 @@ def qattention(
 def matmul_integer16(a: Array, b: Array, /) -> Array:
     """The exact product of two 16-bit matrices in int32 (unsigned ones: uint32), wrapped around.
 
+    Raises TypeError for other dtypes, ValueError for shapes that do not fit.
+
     >>> matmul_integer16(np.int16([[300]]), np.int16([[-300]]))
     array([[-90000]], dtype=int32)
 
@@ -119,7 +129,10 @@ def matmul_integer16(a: Array, b: Array, /) -> Array:
 def quantize_linear(
     x: Array, y_scale: Array, y_zero_point: Array | None = None, /, *, axis: int | None = None
 ) -> Array:
-    """QuantizeLinear, at any opset to 16 and 4 bits as well.
+    """QuantizeLinear of the standard's newest opset, which has 16 and 4 bits, at any opset.
+
+    Raises ValueError for a scale that is 0, NaN or infinite, or of the wrong shape, TypeError for
+    other dtypes.
 
     >>> quantize_linear(np.float32([1.25]), np.float32(0.5), np.uint16(1))
     array([3], dtype=uint16)
@@ -133,7 +146,9 @@ def quantize_linear(
 def dequantize_linear(
     x: Array, x_scale: Array, x_zero_point: Array | None = None, /, *, axis: int | None = None
 ) -> Array:
-    """DequantizeLinear, at any opset from 16 and 4 bits as well.
+    """DequantizeLinear of the standard's newest opset, which has 16 and 4 bits, at any opset.
+
+    Raises ValueError for a scale of the wrong shape, TypeError for other dtypes.
 
     >>> dequantize_linear(np.uint16([3]), np.float32(0.5), np.uint16(1))
     array([1.], dtype=float32)

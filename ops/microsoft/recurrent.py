@@ -14,7 +14,7 @@ from .quantized import dynamic_quantize_matmul
 
 @dataclass(frozen=True)
 class _QuantizedLayer(Layer):
-    """A layer whose products quantize their left side, all that runs at a time with one scale."""
+    """A layer whose products quantize their left side, with one scale for all running sequences."""
 
     w_scale: Array
     w_zero_point: Array
@@ -60,10 +60,11 @@ def dynamic_quantize_lstm(
 ) -> LSTM:
     """The LSTM with DynamicQuantizeMatMul for its products: X with W, and the states with R.
 
-    W is int8 or uint8 (directions, input, 4 * hidden) and R (directions, hidden, 4 * hidden), the
-    other way round than in LSTM. Their scales and zero points are (directions,) or (directions,
-    4 * hidden). X has one scale, and so have, at each time, the states of all sequences that run:
-    what comes out for a sequence depends on its neighbours.
+    W is int8 or uint8 (directions, input, 4 * hidden) and R (directions, hidden, 4 * hidden),
+    transposed with respect to LSTM. Their scales and zero points are (directions,) or (directions,
+    4 * hidden). X has one scale, and so have, at each time step, the states of all running
+    sequences: the results of a sequence depend on the rest of the batch. Raises ValueError for
+    shapes and attributes that do not fit, TypeError for other dtypes.
 
     >>> import numpy as np
     >>> w, one, zero = np.zeros((1, 1, 4), np.uint8), np.float32([1]), np.uint8([0])
