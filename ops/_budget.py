@@ -1,4 +1,4 @@
-"""What a run may spend: bytes, turns of its loops, time. Whoever runs the operators sets it.
+"""The limits of a run: bytes, loop iterations, time. Whoever runs the operators sets them.
 
 A file of a few bytes can ask for terabytes, and NumPy's allocations succeed long before the
 machine runs out of memory, so sizes are checked in Python integers before anything is allocated.
@@ -60,7 +60,7 @@ class Budget:
             raise OverBudgetError("the run's time limit has passed")
 
 
-_MOST_DIMENSIONS = 64  # as NumPy has it
+_MOST_DIMENSIONS = 64  # of NumPy's arrays
 
 _current: ContextVar[Budget | None] = ContextVar("embedx.ops.budget", default=None)
 
@@ -115,12 +115,12 @@ def reserve_broadcast(*arrays: Array) -> None:
 
 
 def _places(shape: Iterable[int]) -> int:
-    """The elements; an empty axis does not count, as NumPy's loops go round the others anyway."""
+    """The number of elements, an empty axis counting as 1: NumPy loops over the others anyway."""
     return math.prod(n or 1 for n in shape)
 
 
 def _bytes_of(holders: Iterable[Sequence[Value]]) -> int:
-    """The bytes of all arrays that are held, or of which views are held, each counted once."""
+    """The bytes of all arrays that are held, directly or by views, each counted once."""
     owners: dict[int, int] = {}
     waiting: list[Value] = [value for values in holders for value in values]
     while waiting:
@@ -130,7 +130,7 @@ def _bytes_of(holders: Iterable[Sequence[Value]]) -> int:
         elif isinstance(value, np.ndarray):
             while isinstance(value.base, np.ndarray):
                 value = value.base
-            # What cannot be written to is a weight, or shows one number many times.
+            # Read-only arrays are weights, or broadcast views without memory of their own.
             owners[id(value)] = value.nbytes if value.flags.writeable else 0
     return sum(owners.values())
 

@@ -1,4 +1,4 @@
-"""Which function carries out which ONNX operator at which opset."""
+"""Which function implements which ONNX operator at which opset."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def resolve(name: str, opset: int, domain: str = "") -> Op:
 
 @functools.lru_cache
 def _hint(name: str, domain: str) -> str:
-    """What may have been meant: the same name in another domain, or a similar one in this."""
+    """A suggestion: the same name in another domain, or a similar name in this one."""
     elsewhere = sorted(qualified(other, known) for other, known in _REGISTRY if known == name)
     names = [known for other, known in _REGISTRY if other == domain]
     near = elsewhere or difflib.get_close_matches(name, names, 1)

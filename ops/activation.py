@@ -75,12 +75,12 @@ def gelu(x: Array, /, *, approximate: str = "none") -> Array:
     """
     if approximate == "tanh":
         u = math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)
-        return np.asarray(x * sigmoid(2 * u))  # (1 + tanh(u)) / 2 would cancel for X below 0
+        return np.asarray(x * sigmoid(2 * u))  # (1 + tanh(u)) / 2 cancels for X below 0
     if approximate != "none":
         raise ValueError(f"approximate is none or tanh, not {approximate!r}")
     from scipy import special
 
-    return np.asarray(x * special.ndtr(x))  # as would 1 + erf
+    return np.asarray(x * special.ndtr(x))  # 1 + erf cancels, too
 
 
 @op("Swish", since=24, rounds=True)

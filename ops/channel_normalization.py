@@ -61,7 +61,7 @@ def batch_normalization(
 
 
 def _by_channel(values: Array, image: Array) -> Array:
-    # From opset 14 on the parameters may be of another type than X.
+    # From opset 14 on the parameters may have another dtype than X.
     return per_channel(values.astype(image.dtype, copy=False), image)
 
 

@@ -188,7 +188,7 @@ def tf_idf_vectorizer(
     width = max(ngram_indexes, default=-1) + 1
     reserve((len(rows), width), np.float32)
     y = np.zeros((len(rows), width), np.float32)
-    # The n-grams of the pool have no more tokens than it has starts.
+    # The longest n-grams of the pool have as many tokens as ngram_counts has entries.
     lengths = range(min_gram_length, min(max_gram_length, len(ngram_counts)) + 1)
     wanted = set(grams)
     for row, tokens in enumerate(rows):
@@ -233,7 +233,7 @@ def _occurrences(
     tokens: list[object], lengths: Iterable[int], max_skip_count: int
 ) -> Iterable[tuple[object, ...]]:
     for n in lengths:
-        # Nothing can be skipped within a single token.
+        # A single token has no gap in which tokens could be skipped.
         for step in range(1, max_skip_count + 2 if n > 1 else 2):
             turn()
             reach = (n - 1) * step + 1

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import activation
 from .._checks import same_type
+from .._recurrence import activations
 from .._registry import op
 from .._typing import Array
 
@@ -86,6 +87,9 @@ def bias_split_gelu(x: Array, bias: Array, /) -> Array:
     return np.asarray(left * activation.gelu(right))
 
 
+_FUSED = ("Clip", "HardSigmoid", "LeakyRelu", "Relu", "Sigmoid", "Tanh")
+
+
 def activated(x: Array, name: str | None, alpha: float | None, beta: float | None) -> Array:
     """The activation that a fused operator names, of ``x``; ``x`` itself without a name.
 
@@ -94,20 +98,12 @@ def activated(x: Array, name: str | None, alpha: float | None, beta: float | Non
     >>> activated(np.array([-1.0]), "LeakyRelu", 0.5, None)
     array([-0.5])
     """
-    if name in (None, ""):
+    if not name:
         return x
-    if name == "LeakyRelu":
-        return activation.leaky_relu(x, alpha=0.01 if alpha is None else alpha)
-    if name == "HardSigmoid":
-        slope, shift = 0.2 if alpha is None else alpha, 0.5 if beta is None else beta
-        return activation.hard_sigmoid(x, alpha=slope, beta=shift)
+    if name not in _FUSED:
+        raise ValueError(f"the activation is one of {', '.join(_FUSED)}, not {name!r}")
     if name == "Clip":
-        low, high = -math.inf if alpha is None else alpha, math.inf if beta is None else beta
-        return np.clip(x, low, high)
-    if name == "Relu":
-        return activation.relu(x)
-    if name == "Sigmoid":
-        return activation.sigmoid(x)
-    if name == "Tanh":
-        return np.asarray(np.tanh(x))
-    raise ValueError(f"the activation {name!r} is not known")
+        return np.clip(x, -math.inf if alpha is None else alpha, math.inf if beta is None else beta)
+    alphas, betas = ([] if number is None else [number] for number in (alpha, beta))
+    (function,) = activations([name], alphas, betas, None)
+    return function(x)

@@ -81,7 +81,7 @@ def relative_position_bias(
     """
     buckets, heads = bias_table.shape
     queries, keys = scalar_int(query_length), scalar_int(key_length)
-    reserve((heads + 4, queries, keys), np.float64)  # and the distances
+    reserve((heads + 4, queries, keys), np.float64)  # of which 4 are distances
     distance = np.arange(keys) - np.arange(queries)[:, None]
     places = _buckets(distance, bool(is_bidirectional), buckets, max_distance)
     return bias_table.reshape(heads, buckets)[:, places][None]

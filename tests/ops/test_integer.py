@@ -128,8 +128,8 @@ def test_zero_points_are_subtracted_in_more_than_8_bits() -> None:
     [
         (np.zeros(3, np.uint8), None),
         (None, np.zeros(3, np.uint8)),
-        (np.zeros((1, 2), np.uint8), None),  # one a column of A
-        (None, np.zeros((2, 1), np.uint8)),  # one a row of B
+        (np.zeros((1, 2), np.uint8), None),  # one per column of A
+        (None, np.zeros((2, 1), np.uint8)),  # one per row of B
         (np.zeros((2, 2, 1), np.uint8), None),
     ],
 )

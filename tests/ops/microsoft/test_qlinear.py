@@ -167,7 +167,7 @@ def test_gemm(left: DType, right: DType, out: DType, again: bool, data: st.DataO
     swap_a, swap_b = data.draw(st.booleans()), data.draw(st.booleans())
     a, b = data.draw(tensors(left, (rows, inner))), data.draw(tensors(right, (inner, columns)))
     pa = data.draw(points(left, optional=False))
-    shape = data.draw(st.sampled_from([(), (columns,)]))  # one scale, or one a column
+    shape = data.draw(st.sampled_from([(), (columns,)]))  # one scale, or one per column
     powers = [2.0 ** data.draw(st.integers(-3, 3)) for _ in range(math.prod(shape))]
     pb = f32(powers).reshape(shape), data.draw(tensors(right, shape))
     c = data.draw(st.sampled_from([None, (1,), (columns,), (rows, columns)]))

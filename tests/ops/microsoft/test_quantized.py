@@ -33,7 +33,7 @@ SHORTS: list[DType] = [np.dtype(np.uint16), np.dtype(np.int16)]
 
 @st.composite
 def weights(draw: st.DrawFn, rng: Rng, inner: int, columns: int) -> tuple[Array, Array, Any]:
-    """B with one scale and zero point, or one a column; the zero point may be missing."""
+    """B with one scale and zero point, or one per column; the zero point may be missing."""
     dtype, shape = draw(bytes_), draw(st.sampled_from([(), (1,), (columns,)]))
     zero = draw(st.sampled_from([None, octets(rng, dtype, *shape)]))
     return octets(rng, dtype, inner, columns), np.abs(numbers(rng, *shape)) / 9, zero
