@@ -71,8 +71,8 @@ def linear_attention(
     group = _check_heads(q, k, v)
     batch, heads, time, size = k.shape
     reserve((batch, q.shape[1], max(size, time), v.shape[-1]), np.float64)
-    gate = None if decay is None else np.exp(_per_head(decay, kv_num_heads, k, "decay"))
-    rate = None if beta is None else _per_head(beta, beta.shape[-1], k[..., :1], "beta")
+    decay = None if decay is None else np.exp(_per_head(decay, kv_num_heads, k, "decay"))
+    beta = None if beta is None else _per_head(beta, beta.shape[-1], k[..., :1], "beta")
     state = np.zeros((batch, heads, size, v.shape[-1]))
     if past_state is not None:
         state = state + _of_shape(past_state, state.shape)
@@ -80,7 +80,7 @@ def linear_attention(
     for t in range(time):
         turn()
         state = _updated(
-            state, *(None if x is None else x[:, :, t, None] for x in (k, v, gate, rate))
+            state, *(None if x is None else x[:, :, t, None] for x in (k, v, decay, beta))
         )
         y[:, :, t] = (q[:, :, t, None] @ np.repeat(state, group, axis=1))[:, :, 0]
     y *= scale or 1 / math.sqrt(size)
