@@ -1,4 +1,4 @@
-"""The environment of processes that import embedx from this checkout, in whatever folder they run."""
+"""The environment of processes that import embedx from this checkout, wherever they run."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ CROSS_CUTTING = {
     "ops/test_every_operator.py": "properties that all operators have",
     "ops/test_extremes.py": "properties that all operators have",
     "ops/test_readme.py": "what ops/README.md says",
+    "ops/test_style.py": "what every operator's code and docstring have",
     "server/test_fuzz.py": "requests made from the server's own documentation",
     "server/test_layers.py": "the order of the server's modules",
     "server/test_load.py": "many clients of a running server at once",

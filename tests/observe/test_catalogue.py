@@ -6,8 +6,6 @@ import ast
 import inspect
 import json
 import re
-import statistics
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -138,19 +136,6 @@ def test_function_is_documented(entry: Op) -> None:
     assert text.partition("\n")[0].endswith(".")
     assert ">>> " in text
     assert re.search(r"^Spec: .*\.$", text, re.MULTILINE)
-
-
-def test_half_of_the_functions_have_ten_lines_at_most() -> None:
-    assert statistics.median(_body_lines(entry.formula) for entry in BEHAVIOURS) <= 10
-
-
-def _body_lines(function: Callable[..., Any]) -> int:
-    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
-    assert isinstance(definition, ast.FunctionDef)
-    first, *rest = definition.body
-    documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
-    start = rest[0] if documented else first
-    return (definition.end_lineno or start.lineno) - start.lineno + 1
 
 
 # Modules.
