@@ -15,7 +15,7 @@ MODEL = "a model folder, an .onnx file, or a cached name (default: the model of 
 def count(text: str) -> int:
     """The type of an argument that is a number from 1 on."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
     return int(text)
 
 
