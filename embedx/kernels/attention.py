@@ -69,7 +69,7 @@ def _ordinary(sums: Array) -> bool:
 def attention(
     q: Array, k: Array, v: Array, mask: Array | None = None, fill: Array | None = None,
     dead: Array | None = None, bias: Array | None = None, /, *,
-    scale: float = 1.0, axis: int = -1, to_bool: int = 0,
+    scale: float = 1.0, axis: int = -1, to_bool: int = 0, joined: int = 0,
 ) -> Array:  # fmt: skip
     """``softmax(q @ k * scale + mask + bias) @ v`` over the last two axes.
 
@@ -77,10 +77,14 @@ def attention(
     largest ``|q| @ |k| * scale``, whose rounding the exponential enlarges. ``q`` is
     (..., queries, size), ``k`` (..., size, keys), ``v`` (..., keys, width). ``mask`` and ``bias``
     broadcast to the scores (..., queries, keys) and are added, or with ``fill`` the mask is True
-    where scores become that number; ``to_bool`` makes it bool first. ``dead`` is the number that
-    probabilities that are NaN become.
+    where scores become that number; ``to_bool`` makes it bool first; ``joined`` adds the bias to
+    the mask and not to the scores. ``dead`` is the number that probabilities that are NaN become.
     """
     masks = [m.astype(bool) if to_bool else m for m in (mask, bias) if m is not None]
+    if joined and len(masks) == 2:
+        if masks[0].dtype != masks[1].dtype:
+            return NotImplemented
+        masks = [masks[0] + masks[1]]
     if not _takes(q, k, v, masks, fill, dead, axis):
         return NotImplemented
     lead, queries, keys = q.shape[:-2], q.shape[-2], k.shape[-1]
@@ -90,9 +94,13 @@ def attention(
     masks = [np.broadcast_to(m, (*lead, queries, keys)) for m in masks if m.any()]
     ones = np.ones((keys, 1), np.float32)
 
-    def scored(part: tuple[slice, ...]) -> Array:
-        scaled = q[part] if scale == 1 else q[part] * np.float32(scale)
+    def scored(part: tuple[slice, ...], careful: bool = False) -> Array:
+        # Fewer numbers are scaled before the product, but they may overflow where it does not.
+        before = scale != 1 and not careful
+        scaled = q[part] * np.float32(scale) if before else q[part]
         scores = np.asarray(np.matmul(scaled, k[part[:-1]]))
+        if scale != 1 and careful:
+            np.multiply(scores, np.float32(scale), out=scores)
         for m in masks:
             if fill is None:
                 np.add(scores, m[part], out=scores)
@@ -102,7 +110,7 @@ def attention(
 
     def carefully(start: int, stop: int) -> None:
         for part in places[start:stop]:
-            e = scored(part)
+            e = scored(part, careful=True)
             np.subtract(e, e.max(axis=-1, keepdims=True), out=e)
             np.exp(e, out=e)
             np.divide(e, e @ ones, out=e)

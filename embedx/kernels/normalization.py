@@ -63,20 +63,32 @@ def _without_sum(node: Node, constants: Constants, storage: Storage) -> Prepared
     """The sum is written over, unless the node has it among its outputs."""
     if any(node.outputs[3:]):
         return None
-    centre = node.op_type == "SkipLayerNormalization"
-    function = skip_layer_normalization if centre else skip_simplified_layer_normalization
-    return Prepared(partial(function, keep_sum=False))
+    if node.op_type == "SkipLayerNormalization":
+        return Prepared(partial(skip_layer_normalization, keep_sum=False, order=_order(node)))
+    return Prepared(partial(skip_simplified_layer_normalization, keep_sum=False))
+
+
+def _order(node: Node) -> tuple[int, ...]:
+    """In which order the graph as it was written adds input, skip and bias."""
+    edges = [*node.inputs[:2], *node.inputs[4:5]]
+    sums = [] if node.literal is None else [n for n in node.literal.nodes if n.op_type == "Add"]
+    inner = [i for i, edge in enumerate(edges) if sums and edge in sums[0].inputs]
+    return tuple(sorted(range(3), key=lambda i: i not in inner)) if len(inner) == 2 else (0, 1, 2)
 
 
 @replaces(ops.microsoft.skip_layer_normalization, overwrites=(0,), prepare=_without_sum)
 def skip_layer_normalization(
     input: Array, skip: Array, gamma: Array, beta: Array | None = None, bias: Array | None = None,
     /, *, epsilon: float = 1e-12, out: Array | None = None, keep_sum: bool = True,
+    order: tuple[int, ...] = (0, 1, 2),
 ) -> ops.microsoft.normalization.SkipLayerNormalization:  # fmt: skip
-    """com.microsoft.SkipLayerNormalization; as good as :func:`layer_normalization`."""
+    """com.microsoft.SkipLayerNormalization; as good as :func:`layer_normalization`.
+
+    ``order`` is that in which input, skip and bias are added.
+    """
     if not _fits(input, gamma, beta, bias) or not _adds(input, skip):
         return NotImplemented
-    done = _normalized(input, gamma, beta, epsilon, out, skip, bias, keep_sum=keep_sum)
+    done = _normalized(input, gamma, beta, epsilon, out, skip, bias, keep_sum=keep_sum, order=order)
     return ops.microsoft.normalization.SkipLayerNormalization(*done)
 
 
@@ -111,11 +123,11 @@ def _adds(x: Array, skip: Array) -> bool:
 def _normalized(
     x: Array, scale: Array, shift: Array | None, epsilon: float, out: Array | None,
     skip: Array | None = None, bias: Array | None = None, *,
-    centre: bool = True, keep_sum: bool = False,
+    centre: bool = True, keep_sum: bool = False, order: tuple[int, ...] = (0, 1, 2),
 ) -> _Normalized:  # fmt: skip
     """``x + skip + bias`` standardised row by row, with its statistics and itself.
 
-    Without ``keep_sum`` the sum is overwritten by the result.
+    ``order`` is that of the additions. Without ``keep_sum`` the sum is overwritten by the result.
     """
     if skip is not None and skip.shape != x.shape:
         shape = np.broadcast_shapes(x.shape, skip.shape)
@@ -126,16 +138,15 @@ def _normalized(
     rows, width = rows_of(y).shape
     mean, inv_std = np.zeros((rows, 1), np.float32), np.empty((rows, 1), np.float32)
     ones, eps = np.ones((width, 1), np.float32), np.float32(epsilon)
-    sources = [rows_of(a) for a in (x, skip) if a is not None]
+    given = (rows_of(x), skip if skip is None else rows_of(skip), bias)
+    sources = [a for a in (given[i] for i in order) if a is not None]
     sums, target = rows_of(total), rows_of(y)
 
     def work(block: slice, square: Array) -> None:
         row, done = sums[block], target[block]
-        first, *others = (a[block] for a in sources)
+        first, *others = (a if a is bias else a[block] for a in sources)
         for other in others:
             first = np.add(first, other, out=row)
-        if bias is not None:
-            first = np.add(first, bias, out=row)
         if centre:
             mean[block] = first @ ones / np.float32(width)
             first = np.subtract(first, mean[block], out=done)

@@ -165,7 +165,10 @@ def sparse_product(weight: Array | SparseTensor) -> Multiply:
         for block in blocks(0, len(rows), height):
             part = padded[: block.stop - block.start, :inner]
             np.copyto(part, rows[block])
-            np.copyto(out[block], (turned @ np.ascontiguousarray(part.T)).T)
+            if np.isfinite(part.sum()):
+                np.copyto(out[block], (turned @ np.ascontiguousarray(part.T)).T)
+            else:  # zeros that are not stored make NaN of infinity and NaN, too
+                np.matmul(part, turned.toarray().T, out=out[block])
 
     return multiply
 

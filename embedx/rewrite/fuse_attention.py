@@ -69,18 +69,23 @@ _HEADS = "float[B, 2, T, 4] q, float[B, 2, 4, T] k, float[B, 2, T, 4] v"
 def attention(found: Found) -> Node | None:
     """``softmax(q @ k * scale + mask + bias) @ v`` becomes embedx::Attention.
 
-    The mask may be added, or choose by Where what scores are replaced by ``fill``; ``dead``
-    replaces probabilities that are NaN. The scale is a number, fill and dead are constants. The run
-    looks whether all is float32, Softmax is over the last axis, q, k and v have the same axes in
-    front, and whether masks, fill and dead broadcast to the scores and not beyond.
+    Masks are added in the order of the graph, or one chooses by Where what scores are replaced by
+    ``fill``; ``dead`` replaces probabilities that are NaN. The scale is a number, fill and dead are
+    constants. The run looks whether all is float32, Softmax is over the last axis, q, k and v have
+    the same axes in front, and whether masks, fill and dead broadcast to the scores and not beyond.
     """
     axes = {node.attributes.get("axis", -1) for node in found.nodes("Softmax")}
     if len(axes) > 1:
         return None
+    mask, bias = found.edges("mask", "bias")
+    first = next((node.inputs for node in found.nodes("Add") if bias), ())
+    joined = mask in first and bias in first
+    if bias in first and not joined:
+        mask, bias = bias, mask
     return found.node(
-        "Attention", found.edges("q", "k", "v", "mask", "fill", "dead", "bias"), FUSED_DOMAIN,
-        scale=found.match.numbers.get("scale", 1.0),
-        axis=axes.pop(), to_bool=int(any(found.nodes("Cast"))),
+        "Attention", [*found.edges("q", "k", "v"), mask, *found.edges("fill", "dead"), bias],
+        FUSED_DOMAIN, scale=found.match.numbers.get("scale", 1.0),
+        axis=axes.pop(), to_bool=int(any(found.nodes("Cast"))), joined=int(joined),
     )  # fmt: skip
 
 

@@ -94,6 +94,8 @@ def _fused(graph: Graph, formulas: Sequence[Formula], build: Build) -> Graph:
             if match is None or not covered.isdisjoint(match.nodes):
                 continue
             built = build(Found(patterns, match, root))
+            if built and _takes_from_inside(built, graph, match):
+                continue
             literal = built and _literal(patterns, match, built)
             if built and literal:
                 replaced[place] = replace(built, literal=literal)
@@ -107,6 +109,11 @@ def _fused(graph: Graph, formulas: Sequence[Formula], build: Build) -> Graph:
         if i in replaced or i not in covered
     )
     return drop_dead(replace(graph, nodes=tuple(nodes)))
+
+
+def _takes_from_inside(built: Node, graph: Graph, match: Match) -> bool:
+    """Whether a name of the formula is an edge inside it, as in ``p + p`` for scores and mask."""
+    return any(not set(graph.nodes[i].outputs).isdisjoint(built.inputs) for i in match.nodes)
 
 
 def _literal(patterns: Patterns, match: Match, built: Node) -> Graph | None:

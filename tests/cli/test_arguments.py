@@ -21,7 +21,7 @@ def test_a_count_is_a_number_from_1_on(text: str) -> None:
     if text.isdecimal() and int(text) >= 1:
         assert count(text) == int(text)
     else:
-        with pytest.raises(argparse.ArgumentTypeError, match="is no number from 1 on"):
+        with pytest.raises(argparse.ArgumentTypeError, match="expected a whole number from 1 on"):
             count(text)
 
 

@@ -114,3 +114,17 @@ def test_which_form_a_matrix_gets_is_told() -> None:
         "1000x500, csr: 99.0% zeros, a sparse product takes about 0.29 of a dense one's time"
     )
     assert str(stored(np.ones((100, 20), np.float32), "auto")) == "100x20, dense: few zeros"
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_zeros_that_are_not_stored_spoil_what_is_not_finite(odd: float) -> None:
+    generator = np.random.default_rng(0)
+    weight = np.where(generator.random((50, 40)) < 0.95, 0, 1).astype(np.float32)
+    x = np.ones((200, 50), np.float32)
+    x[7, 3] = odd
+    found, right = np.empty((200, 40), np.float32), np.empty((200, 40), np.float32)
+    with np.errstate(invalid="ignore"):
+        sparse_product(weight)(x, found)
+        np.matmul(x, weight, out=right)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(right))
+    np.testing.assert_allclose(found[8:], right[8:])
