@@ -133,6 +133,14 @@ def swap_inputs(graph: Any, random: Random) -> None:
         node.input[:] = list(node.input)[::-1]
 
 
+def one_edge_twice(graph: Any, random: Random) -> None:
+    """A node that reads another edge of the graph in place of one of its inputs."""
+    node = _pick(random, [n for n in graph.node if len(n.input) > 1])
+    edge = _pick(random, [*(node.input if node else ()), *_inner_edges(graph)])
+    if node is not None and edge and edge not in node.output:
+        node.input[int(random.integers(len(node.input)))] = edge
+
+
 def other_operator(graph: Any, random: Random) -> None:
     """Another operator with as many inputs."""
     node = _pick(random, graph.node)
@@ -279,8 +287,8 @@ def wrap(graph: Any, random: Random) -> None:
 
 MUTATIONS: tuple[Callable[[Any, Random], None], ...] = (
     change_axis, change_keepdims, change_number, change_shape_of_constant, constant_to_input,
-    add_consumer, make_output, swap_inputs, other_operator, swap_neighbours, insert, duplicate,
-    retype, one_half_constant,
+    add_consumer, make_output, swap_inputs, one_edge_twice, other_operator, swap_neighbours,
+    insert, duplicate, retype, one_half_constant,
 )  # fmt: skip
 
 

@@ -27,6 +27,19 @@ def file(text: str) -> Path | None:
 class Parser(argparse.ArgumentParser):
     """Says so if its help cannot be printed, as other output, and ends well if an error cannot."""
 
+    intermixed = False
+    """Whether options may stand between positional arguments."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does, or with options anywhere."""
+        if not self.intermixed or "--" in (args or ()):  # which argparse then gets wrong
+            return super().parse_known_args(args, namespace)
+        self.intermixed = False  # since what is called calls this one again
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self.intermixed = True
+
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the arguments, and end with the code 2."""
         complain(f"{self.format_usage()}{self.prog}: error: {message}")
@@ -49,9 +62,10 @@ def command(
     commands: Any, name: str, function: Callable[[argparse.Namespace], None], purpose: str
 ) -> argparse.ArgumentParser:
     """Add a command that ``function`` carries out; every one can answer in JSON."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser: Parser = commands.add_parser(
         name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.", allow_abbrev=False
     )
     parser.set_defaults(command=function)
+    parser.intermixed = True
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     return parser

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import Any
 
 import numpy as np
@@ -36,22 +37,27 @@ def add_to(commands: Any) -> None:
 
 def _similar(options: argparse.Namespace) -> None:
     _take_model(options)
-    texts = list(texts_of(options))
+    texts = {i: text for i, text in enumerate(texts_of(options)) if text.strip()}
     if not texts:
         raise InputError("no texts to rank; give them behind the query, or with -i FILE")
     model = embedx.load(options.model)
     query = model.encode_query(options.query)
     vectors = model.encode_document(
-        texts, batch_size=options.batch_size, show_progress_bar=watched() and len(texts) > 100
+        [*texts.values()],
+        batch_size=options.batch_size,
+        show_progress_bar=watched() and len(texts) > 100,
     )
     scores = model.similarity(query, vectors)[0]
     best = np.argsort(-scores, kind="stable")[: options.top].tolist()
+    places = list(texts)
+    found = [
+        {"index": places[i], "score": float(scores[i]), "text": texts[places[i]]} for i in best
+    ]
     if options.json:
-        found = [{"index": i, "score": float(scores[i]), "text": texts[i]} for i in best]
         print_json({"model": options.model, "query": options.query, "results": found})
         return
-    for i in best:
-        say(f"{scores[i]:7.4f}  {' '.join(texts[i].split())}")
+    for hit in found:
+        say(f"{hit['score']:7.4f}  {' '.join(hit['text'].split())}")
 
 
 def _take_model(options: argparse.Namespace) -> None:
@@ -60,10 +66,20 @@ def _take_model(options: argparse.Namespace) -> None:
 
     if options.model is not None or not options.texts:
         return
-    if not (options.input and len(options.texts) == 1):
-        try:
-            find_model(options.query)
-        except InputError:
-            return
+    file_and_two_words = options.input and len(options.texts) == 1
+    try:
+        find_model(options.query)
+    except InputError as error:
+        if file_and_two_words:
+            raise InputError(
+                f"{error} (with -i FILE, two words are MODEL and QUERY; -m MODEL says so, too)"
+            ) from error
+        if _PATH.fullmatch(options.query):
+            raise
+        return
     words = [options.query, *options.texts]
     options.model, options.query, options.texts = words[0], words[1], words[2:]
+
+
+_PATH = re.compile(r"(\.{0,2}/|~|hf:|zoo:)\S*|\S+\.onnx")
+"""What is no query: it names a model, be it there or not."""

@@ -145,8 +145,9 @@ def _normalized(
     def work(block: slice, square: Array) -> None:
         row, done = sums[block], target[block]
         first, *others = (a if a is bias else a[block] for a in sources)
-        for other in others:
-            first = np.add(first, other, out=row)
+        for i, other in enumerate(others, 1):
+            # The row may be that of the input, so only the last sum goes there.
+            first = np.add(first, other, out=row if i == len(others) else square)
         if centre:
             mean[block] = first @ ones / np.float32(width)
             first = np.subtract(first, mean[block], out=done)

@@ -43,13 +43,14 @@ def summary(function: Callable[..., Any]) -> str:
 
 def facts(name: str) -> list[dict[str, Any]]:
     """What is known of an operator, newest behaviour first. Raises ConfigError if there is none."""
-    wanted = name.rpartition("::")[2].lower()
+    domain, _, bare = name.replace("::", ".").rpartition(".")
+    wanted = bare.lower()
     found = [
         entry
         for versions in families().values()
         for entry in reversed(versions)
         if wanted in (entry.name.lower(), entry.formula.__name__.rstrip("_"))
-        and name.rpartition("::")[0] in ("", entry.domain)
+        and domain in ("", entry.domain or "ai.onnx")
     ]
     if not found:
         raise ConfigError(f"there is no operator {name!r}; 'embedx ops' lists them")

@@ -81,6 +81,8 @@ class Engine:
             raise ConfigError(f"precision is native, exact or float64, not {precision!r}")
         if storage not in ("auto", "dense", "sparse"):
             raise ConfigError(f"storage is auto, dense or sparse, not {storage!r}")
+        if isinstance(skip_rules, str):
+            raise ConfigError(f"skip_rules is a list of names, such as [{skip_rules!r}]")
         for name, number in (("batch_size", batch_size), ("num_cores", num_cores)):
             if number is not None and number < 1:
                 raise ConfigError(f"{name} must be at least 1, not {number}")

@@ -259,7 +259,9 @@ class Embedder:
         """
         if hidden.ndim == 3 and self._guess is not None:
             _log.warning(
-                "no 1_Pooling/config.json says how to pool, so %s is used; pooling_mode= sets it",
+                "no 1_Pooling/config.json in %s says how to pool, so %s is used; pooling_mode= (on "
+                "the command line --extraction-strategy) sets it",
+                self.text_model.deployment.folder,
                 self._guess,
             )
             self._guess = None

@@ -172,10 +172,16 @@ class Pipeline:
         if isinstance(config, PipelineConfig):
             return cls(config)
         if not isinstance(config, Mapping):
+            if not isinstance(config, str | os.PathLike):
+                kind = type(config).__name__
+                raise ConfigError(f"a configuration is a mapping, a path or a text, not {kind}")
             text = os.fspath(config)
             is_file = "\n" not in text and not text.lstrip().startswith("{")
             config = read_config(Path(text)) if is_file else parse_yaml(text)
-        values = {**config, **config.get("kwargs", {})}
+        kwargs = config.get("kwargs") or {}
+        if not isinstance(kwargs, Mapping):
+            raise ConfigError(f"kwargs is {type(kwargs).__name__}, expected a mapping")
+        values = {**config, **kwargs}
         values.pop("kwargs", None)
         if "model" in values:
             values.setdefault("model_path", values.pop("model"))
@@ -253,6 +259,10 @@ def _check(config: PipelineConfig) -> None:
             f"extraction_strategy is one of {', '.join(STRATEGIES)}, "
             f"not {config.extraction_strategy!r}"
         )
+    for name in ("model_path", "tokenizer"):
+        path = getattr(config, name)
+        if not isinstance(path, str | None):
+            raise ConfigError(f"{name} is {path!r}, expected a path or a name")
     layer = config.emb_extraction_layer
     if isinstance(layer, bool) or not isinstance(layer, int | str | None):
         raise ConfigError(f"emb_extraction_layer is an index, a name or None, not {layer!r}")

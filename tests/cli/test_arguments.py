@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -49,3 +50,21 @@ def test_options_are_not_abbreviated(run: Any, arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         run(*arguments)
     assert stop.value.code == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["-n", "1", "q", "a", "b"], ["q", "-n", "1", "a", "b"], ["q", "a", "-n1", "b"]],
+)
+def test_options_may_stand_anywhere(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["similar", *arguments, "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["results"]
+    assert found["text"] in ("a", "b")
+
+
+def test_behind_two_dashes_all_are_texts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["similar", "--json", "--", "-q", "-n", "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)["results"]
+    assert {hit["text"] for hit in results} == {"-n", "--json"}

@@ -89,3 +89,20 @@ def test_what_is_missing_is_named(
     Path("texts.txt").write_text("a text\n")
     assert main(["similar", *arguments]) == 4
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["./nowhere", "/nowhere", "no.onnx", "hf:nobody/nothing"])
+def test_what_can_only_be_a_model_is_no_query(
+    word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["similar", word, "a query", "a text"]) == 4
+    assert word.removeprefix("hf:") in capsys.readouterr().err
+
+
+def test_blank_lines_are_no_texts_but_count(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "texts.txt").write_text("\n \nthe third\n")
+    assert main(["similar", "a query", "-i", str(tmp_path / "texts.txt"), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["results"]
+    assert (found["index"], found["text"]) == (2, "the third")

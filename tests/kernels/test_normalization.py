@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from embedx import ops
 from embedx.kernels import normalization
 from tests.kernels.cases import check, check_declined, kernels_of, strange_to
 
@@ -23,3 +26,19 @@ def test_kernel(formula: Any, data: st.DataObject) -> None:
 @pytest.mark.parametrize(("formula", "inputs", "attributes"), strange_to(normalization))
 def test_a_kernel_declines(formula: Any, inputs: Any, attributes: dict[str, Any]) -> None:
     check_declined(formula, inputs, attributes)
+
+
+@pytest.mark.parametrize("order", [*itertools.permutations(range(3))])
+@pytest.mark.parametrize("in_place", [False, True])
+def test_input_skip_and_bias_are_added_in_any_order(order: tuple[int, ...], in_place: bool) -> None:
+    generator = np.random.default_rng(0)
+    x, skip = generator.standard_normal((2, 300, 40)).astype(np.float32)
+    gamma, beta, bias = generator.standard_normal((3, 40)).astype(np.float32)
+    right = ops.microsoft.skip_layer_normalization(x, skip, gamma, beta, bias)
+    parts = (x.copy(), skip.copy(), bias)
+    total = parts[order[0]] + parts[order[1]] + parts[order[2]]
+    found = normalization.skip_layer_normalization(
+        x, skip, gamma, beta, bias, order=order, out=x if in_place else None
+    )
+    np.testing.assert_array_equal(found.input_skip_bias_sum, total)
+    np.testing.assert_allclose(found.output, right.output, atol=1e-5)

@@ -410,3 +410,8 @@ def test_engines_of_bytes_pickle_as_graphs() -> None:
     copy, feeds = pickle.loads(pickle.dumps(engine)), engine.generate_random_inputs()
     np.testing.assert_array_equal(copy.run(feeds)[0], engine.run(feeds)[0])
     assert len(copy.plan.steps) == len(engine.plan.steps)
+
+
+def test_rules_are_left_out_by_a_list_of_names() -> None:
+    with pytest.raises(ConfigError, match=r"such as \['swish'\]"):
+        Engine(bert(), skip_rules="swish")

@@ -368,3 +368,13 @@ def test_a_tokenizer_of_another_model_is_noticed(tmp_path: Path) -> None:
     table.CopyFrom(onnx.numpy_helper.from_array(small, table.name))
     with pytest.raises(InputError, match="'cat' has the id 7, the model knows 6"):
         create(deployment(tmp_path, proto))("cat")
+
+
+@pytest.mark.parametrize("config", [None, 42, ["a"], {"kwargs": [1]}, {"model": 5}])
+def test_what_is_no_configuration_is_refused(config: Any) -> None:
+    with pytest.raises(ConfigError, match=r"mapping|expected a path"):
+        Pipeline.from_config(config)
+
+
+def test_kwargs_may_be_empty() -> None:
+    assert Pipeline.from_config({"kwargs": None}).config == Pipeline.create().config
