@@ -218,3 +218,11 @@ def tokenizer_json() -> str:
     tokenizer.enable_truncation(6)
     tokenizer.enable_padding(length=6)
     return str(tokenizer.to_str())
+
+
+def cached(folder: Path) -> Path:
+    """A deployment whose model is a link, as Hugging Face's cache has it."""
+    place = deployment(folder)
+    blob = (place / "model.onnx").rename(place.parent / "blob")
+    (place / "model.onnx").symlink_to(blob)
+    return place

@@ -84,7 +84,7 @@ def attention(
     if joined and len(masks) == 2:
         if masks[0].dtype != masks[1].dtype:
             return NotImplemented
-        masks = [masks[0] + masks[1]]
+        masks = [ops.add(*masks)]
     if not _takes(q, k, v, masks, fill, dead, axis):
         return NotImplemented
     lead, queries, keys = q.shape[:-2], q.shape[-2], k.shape[-1]

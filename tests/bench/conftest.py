@@ -8,17 +8,14 @@ from typing import Any
 import pytest
 
 from embedx.bench import bench
-from tests.tiny import deployment
+from tests.tiny import cached
 
 PEERS = ("onnxruntime", "onnx.reference")
 
 
 @pytest.fixture(scope="package")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = deployment(tmp_path_factory.mktemp("tiny"))
-    blob = (folder / "model.onnx").rename(folder.parent / "blob")  # as Hugging Face's cache has it
-    (folder / "model.onnx").symlink_to(blob)
-    return folder
+    return cached(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="package")

@@ -9,15 +9,12 @@ import pytest
 
 from embedx import ConfigError
 from embedx.peers.process import Side
-from tests.tiny import deployment
+from tests.tiny import cached
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = deployment(tmp_path_factory.mktemp("tiny"))
-    blob = (folder / "model.onnx").rename(folder.parent / "blob")  # as Hugging Face's cache has it
-    (folder / "model.onnx").symlink_to(blob)
-    return folder
+    return cached(tmp_path_factory.mktemp("tiny"))
 
 
 def test_a_side_that_cannot_open_the_model(tmp_path: Path) -> None:
