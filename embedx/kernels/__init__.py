@@ -14,9 +14,11 @@ from embedx.kernels import (  # each registers its kernels
     tables,
 )
 from embedx.kernels._registry import FUSED, REPLACING, Constants, Kernel, Prepared
+from embedx.kernels.exact import EXACT
 from embedx.kernels.storage import Storage
 
 __all__ = [
+    "EXACT",
     "FUSED",
     "REPLACING",
     "Constants",

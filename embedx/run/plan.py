@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from embedx.kernels import FUSED, REPLACING, Kernel, Prepared, Storage
+from embedx.kernels import EXACT, FUSED, REPLACING, Kernel, Prepared, Storage
 from embedx.model.graph import FUSED_DOMAIN, Array, Graph, Node, SparseTensor, captures, reads
 from embedx.ops import resolve
 from embedx.run.binding import Precision, bind
@@ -119,9 +119,10 @@ def _bound(
     else:
         call = bind(node, precision)
         formula = resolve(node.op_type, node.opset, node.domain).formula
-        if not kernels or formula not in REPLACING:
+        table = EXACT if precision == "exact" else REPLACING if kernels else {}
+        if formula not in table:
             return _NO_KERNEL, Prepared(call), None
-        kernel, attributes = REPLACING[formula], call.keywords
+        kernel, attributes = table[formula], call.keywords
     literal = call if node.literal is None else _Literal(node.literal)
     given = tuple(constants.get(name) for name in node.inputs)
     own = kernel.prepare(node, given, storage) if kernel.prepare else None
