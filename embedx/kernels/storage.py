@@ -1,51 +1,37 @@
-"""How a constant matrix is stored: dense, or only its numbers that are not zero.
+"""How a constant matrix is stored: dense, or with its zeros left out in one of several ways.
 
-A product in SciPy's compressed sparse rows costs time for each number stored, and for transposing
-both operands; a dense one costs little time for every number. What is chosen depends on the matrix
-and on the kind of processor, never on a timing, so that all processes of a machine choose alike.
+Which way is fastest depends on how the zeros lie, on the number of rows that a product has, and on
+the kind of processor, never on a timing, so that all processes of a machine choose alike.
 """
 
 from __future__ import annotations
 
-import functools
-import math
-import platform
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Literal, TypeAlias
 
 import numpy as np
 
-from embedx.kernels._blocks import blocks
-from embedx.kernels.memory import fresh
+from embedx.kernels.dense import Multiply, dense_product
+from embedx.kernels.estimates import Times, compact_times, csr_times, dense_times, gathered_times
+from embedx.kernels.sparse import compact_product, csr_product, gathered_product
 from embedx.model.graph import Array, SparseTensor
-from embedx.workers import blas_architectures
 
 Storage: TypeAlias = Literal["auto", "dense", "sparse"]
-"""``auto`` stores as sparse what has zeros enough for that to be faster."""
+"""``auto`` leaves zeros out where that is faster, ``sparse`` stores each number that is none."""
 
-_SAMPLE = 16
-_WORTH_A_COUNT = 0.5
+_SAMPLE = 32
+_WORTH_A_COUNT = 0.1
 """With a smaller share of zeros in a sample of so many rows the rest is not even counted."""
-_NUMBER, _EDGE = 10, 64
-"""What a product with 128 rows costs for each number stored, and for each row and column of the
-matrix, in units of a dense product's element: from layers of 384 and 1536 with 80 to 99 % zeros on
-Zen 5, where the two forms meet at 93 % zeros. Other processors with AVX2 or AVX-512 are near it."""
-_PANEL = 64
-"""Columns of a panel."""
-_SMALL = 10**6
-"""Multiplications in a product that BLAS takes for a small one."""
-_CACHED = 2**18
-"""Elements that both operands have in a block of rows."""
-_PADDING = 16
-"""Extra columns of such a block: with a power of two, its rows would meet in few cache lines."""
-_FEW = 32
-"""Rows up to which panels are faster on Intel's processors with AVX-512 (by 1.2 to 3 times; with
-64 rows it is even, and with many the whole matrix is faster, up to 1.8 times)."""
-
-Multiply: TypeAlias = Callable[[Array, Array], None]
-"""``multiply(rows, out)``: the product of float32 (n, inner) with the matrix, into (n, columns)."""
+_SPARSER = 0.99
+"""With a larger share of zeros a sparse tensor is not made dense to look for their order."""
+_WIDTHS = (32, 64, 128, 256)
+_USUAL = 128
+"""Rows of the product that decides which form a matrix gets beside the dense one."""
+_MARGIN = 0.9
+"""A form is chosen if it is estimated to take less than this share of a dense product's time."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +40,7 @@ class StoredMatrix:
 
     shape: tuple[int, int]
     form: str
-    """``dense`` or ``csr``."""
+    """``dense``, or what is left out, and for which numbers of rows if not for all."""
     why: str
     multiply: Multiply
 
@@ -63,131 +49,114 @@ class StoredMatrix:
         return f"{inner}x{columns}, {self.form}: {self.why}"
 
 
+@dataclass(frozen=True)
+class _Form:
+    """A way to leave zeros out."""
+
+    name: str
+    times: Times
+    product: Callable[[], Multiply]
+
+
 def stored(weight: Array | SparseTensor, storage: Storage) -> StoredMatrix:
     """The matrix in the form that is asked for, or in that in which its products are fastest."""
     inner, columns = weight.shape
-    why = "asked for"
     if storage == "auto":
-        storage, why = _fastest(weight)
+        return _fastest(weight)
     if storage == "sparse":
-        return StoredMatrix((inner, columns), "csr", why, sparse_product(weight))
-    full = weight.dense() if isinstance(weight, SparseTensor) else weight
-    return StoredMatrix((inner, columns), "dense", why, dense_product(full))
+        return StoredMatrix((inner, columns), "csr", "asked for", csr_product(weight))
+    return StoredMatrix((inner, columns), "dense", "asked for", dense_product(_full(weight)))
 
 
-def _fastest(weight: Array | SparseTensor) -> tuple[Literal["dense", "sparse"], str]:
-    """The form to choose, and why."""
+def _fastest(weight: Array | SparseTensor) -> StoredMatrix:
     inner, columns = weight.shape
     if not inner * columns or _share_of_zeros(weight, _SAMPLE) < _WORTH_A_COUNT:
-        return "dense", "few zeros"
+        return StoredMatrix((inner, columns), "dense", "few zeros", dense_product(_full(weight)))
     zeros = _share_of_zeros(weight, inner)
-    ratio = _NUMBER * (1 - zeros) + _EDGE * (1 / inner + 1 / columns)
-    why = f"{zeros:.1%} zeros, a sparse product takes about {ratio:.2f} of a dense one's time"
-    return "sparse" if ratio < 1 else "dense", why
+    if zeros < _SPARSER:
+        weight = _full(weight)
+    dense = dense_times(inner * columns)
+    best = min(_forms(weight, zeros), key=lambda form: form.times[_USUAL])
+    ratio = best.times / dense
+    estimate = f"about {ratio[_USUAL]:.2f} of a dense product's time with {_USUAL} rows"
+    if ratio[_USUAL] >= _MARGIN:
+        why = f"{zeros:.1%} zeros, leaving them out would take {estimate}"
+        return StoredMatrix((inner, columns), "dense", why, dense_product(_full(weight)))
+    worth = ratio < _MARGIN
+    form, multiply = best.name, best.product()
+    if not worth[1:].all():
+        form += f" {_told(worth)} rows, else dense"
+        multiply = _by_rows(multiply, weight, worth)
+    return StoredMatrix((inner, columns), form, f"{zeros:.1%} zeros, {estimate}", multiply)
+
+
+def _full(weight: Array | SparseTensor) -> Array:
+    return weight.dense() if isinstance(weight, SparseTensor) else weight
 
 
 def _share_of_zeros(weight: Array | SparseTensor, rows: int) -> float:
-    """The share of zeros in about so many rows of the matrix, evenly spaced."""
-    if isinstance(weight, SparseTensor):
-        return 1 - np.count_nonzero(weight.values) / max(math.prod(weight.shape), 1)
-    sample = weight[:: max(1, len(weight) // max(rows, 1))]
-    return 1 - np.count_nonzero(sample) / max(sample.size, 1)
-
-
-def dense_product(weight: Array) -> Multiply:
-    """The product as BLAS computes it fastest: of the whole matrix, or of panels of it."""
-    most = rows_for_panels()
-    if most == 0 or 4 * _PANEL * len(weight) > _SMALL or weight.shape[1] < _PANEL:
-        return whole_product(weight)
-    panels = panel_product(weight)
-    if most == math.inf:
-        return panels
-    whole = whole_product(weight)
-
-    def multiply(rows: Array, out: Array) -> None:
-        (panels if len(rows) <= most else whole)(rows, out)
-
-    return multiply
-
-
-def whole_product(weight: Array) -> Multiply:
-    """The product in one call of BLAS."""
-    # What lies at an odd address in a file would be copied by each product.
-    aligned = np.require(weight, np.float32, ["A"])
-
-    def multiply(rows: Array, out: Array) -> None:
-        np.matmul(rows, aligned, out=out)
-
-    return multiply
-
-
-def panel_product(weight: Array) -> Multiply:
-    """The product in pieces so small that BLAS need not copy them before it multiplies.
-
-    For such pieces OpenBLAS has kernels of their own on some processors (those with AVX-512). The
-    columns lie in panels, each a small matrix, and some rows at a time meet all of them.
-    """
-    inner, columns = weight.shape
-    count = columns // _PANEL
-    cut = count * _PANEL
-    panels = np.ascontiguousarray(weight[:, :cut].reshape(inner, count, _PANEL).swapaxes(0, 1))
-    rest = np.ascontiguousarray(weight[:, cut:])
-    height = _SMALL // (_PANEL * max(inner, 1)) // 4 * 4
-
-    def multiply(rows: Array, out: Array) -> None:
-        for block in blocks(0, len(rows), height):
-            part = rows[block]
-            target = out[block, :cut].reshape(len(part), count, _PANEL)
-            np.matmul(part, panels, out=target.swapaxes(0, 1))
-        if cut < columns:
-            np.matmul(rows, rest, out=out[:, cut:])
-
-    return multiply
-
-
-def sparse_product(weight: Array | SparseTensor) -> Multiply:
-    """The product as ``(W' X')'``, block by block, with W' in compressed sparse rows."""
-    from scipy.sparse import csr_array
-
+    """The share of zeros in so many rows of the matrix."""
     inner, columns = weight.shape
     if isinstance(weight, SparseTensor):
-        places = np.divmod(weight.places, columns)
-        turned = csr_array((weight.values, places[::-1]), shape=(columns, inner))
-        turned.eliminate_zeros()
-    else:
-        turned = csr_array(weight.T)
-    # At least 64 rows, since each number stored is multiplied with all of them at once, and at most
-    # 192, beyond which nothing was gained.
-    height = min(max(_CACHED // (inner + columns), 64), 192)
+        return 1 - np.count_nonzero(weight.values) / (inner * columns)
+    if rows < inner:
+        # Multiples of the golden ratio lie evenly, and in step with no pattern of the matrix.
+        weight = weight[(np.arange(rows) * 0.6180339887498949 % 1 * inner).astype(np.intp)]
+    return 1 - np.count_nonzero(weight) / weight.size
+
+
+def _by_rows(form: Multiply, weight: Array | SparseTensor, worth: Array) -> Multiply:
+    """The form where it is worth it, and the dense product with other numbers of rows."""
+    last = len(worth) - 1
+    most = int(np.flatnonzero(~worth)[-1]) if worth[last] else np.inf
+    dense = dense_product(_full(weight), most)
 
     def multiply(rows: Array, out: Array) -> None:
-        padded = fresh((height, inner + _PADDING), np.float32)
-        for block in blocks(0, len(rows), height):
-            part = padded[: block.stop - block.start, :inner]
-            np.copyto(part, rows[block])
-            if np.isfinite(part.sum()):
-                np.copyto(out[block], (turned @ np.ascontiguousarray(part.T)).T)
-            else:  # zeros that are not stored make NaN of infinity and NaN, too
-                np.matmul(part, turned.toarray().T, out=out[block])
+        (form if worth[min(len(rows), last)] else dense)(rows, out)
 
     return multiply
 
 
-@functools.cache
-def rows_for_panels() -> float:
-    """With how many rows panels are faster than the whole matrix on this kind of processor.
+def _told(worth: Array) -> str:
+    """The numbers of rows, from 1 on, in words such as ``for 1 and from 12``."""
+    ranges = []
+    for chosen, run in itertools.groupby(range(1, len(worth)), lambda count: bool(worth[count])):
+        first, *_, last = 2 * list(run)
+        if chosen and last == len(worth) - 1:
+            ranges.append(f"from {first}")
+        elif chosen:
+            ranges.append(f"for {first}" if first == last else f"for {first} to {last}")
+    return " and ".join(ranges)
 
-    Only OpenBLAS's kernels for AVX-512, which it calls SkylakeX, make a difference. AMD's
-    processors gain with any number of rows, Intel's only with few.
-    """
-    if "SkylakeX" not in blas_architectures():
-        return 0
-    return math.inf if _made_by_amd() else _FEW
 
-
-def _made_by_amd() -> bool:
-    try:
-        about = Path("/proc/cpuinfo").read_text("utf-8")
-    except OSError:  # no Linux
-        about = platform.processor()
-    return "AuthenticAMD" in about
+def _forms(weight: Array | SparseTensor, zeros: float) -> Iterator[_Form]:
+    """The ways in which this matrix can be stored without its zeros."""
+    inner, columns = weight.shape
+    numbers = round((1 - zeros) * inner * columns)
+    yield _Form("csr", csr_times(numbers, inner, columns), partial(csr_product, weight))
+    if isinstance(weight, SparseTensor):
+        return
+    mask = weight != 0
+    rows, all_rows = np.flatnonzero(mask.any(axis=1)), np.arange(inner)
+    others, all_columns = np.flatnonzero(mask.any(axis=0)), np.arange(columns)
+    for what, kept in {
+        "rows": (rows, all_columns),
+        "columns": (all_rows, others),
+        "rows and columns": (rows, others),
+    }.items():
+        if len(kept[0]) * len(kept[1]) == inner * columns:
+            continue
+        yield _Form(
+            f"without {what} of zeros",
+            compact_times(len(kept[0]), len(kept[1]), inner, columns),
+            partial(compact_product, weight, *kept),
+        )
+    for width in _WIDTHS:
+        if width >= columns:
+            break
+        panels = np.logical_or.reduceat(mask, np.arange(0, columns, width), axis=1)
+        yield _Form(
+            f"without rows of zeros in panels of {width} columns",
+            gathered_times(int(panels.sum()), panels.shape[1], width, inner),
+            partial(gathered_product, weight, width),
+        )

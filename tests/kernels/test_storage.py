@@ -1,130 +1,168 @@
-"""A constant matrix in each of its forms, and which form it gets."""
+"""Which form a constant matrix gets, and that its products are the same in each."""
 
 from __future__ import annotations
 
 import itertools
-import math
-from types import SimpleNamespace
-from typing import Any, get_args
+from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedx.kernels import storage
-from embedx.kernels.storage import (
-    Storage,
-    dense_product,
-    panel_product,
-    sparse_product,
-    stored,
-    whole_product,
-)
+from embedx.kernels import estimates
+from embedx.kernels.dense import dense_product
+from embedx.kernels.sparse import csr_product
+from embedx.kernels.storage import Storage, stored
 from embedx.model.graph import Array, SparseTensor
-from tests.kernels.cases import ULP
+from tests.kernels.matrices import matrix_products, same_as_exact
+
+PROCESSORS = {"AVX2": (False, False), "Intel": (True, False), "AMD": (True, True)}
 
 
-@pytest.mark.parametrize("product", [whole_product, panel_product, sparse_product, dense_product])
-@given(st.integers(1, 300), st.integers(1, 200), st.integers(1, 90), st.integers(0, 2**32))
-def test_products(product: Any, columns: int, inner: int, rows: int, seed: int) -> None:
-    generator = np.random.default_rng(seed)
-    weight = generator.standard_normal((inner, columns)).astype(np.float32)
-    weight[generator.random(weight.shape) < generator.choice([0, 0.5, 0.95, 1])] = 0
-    x = generator.standard_normal((rows, inner)).astype(np.float32)
-    out = np.full((rows, columns), np.nan, np.float32)
-    product(weight)(x, out)
-    exact = x.astype(np.float64) @ weight.astype(np.float64)
-    size = np.abs(x).astype(np.float64) @ np.abs(weight).astype(np.float64)
-    assert (np.abs(out - exact) <= (inner + 2) * ULP / 2 * size).all()
+@pytest.fixture
+def processor(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Make the choice as on one of ``PROCESSORS``."""
+
+    def pretend(name: str) -> None:
+        wide, amd = PROCESSORS[name]
+        monkeypatch.setattr(estimates, "wide_vectors", lambda: wide)
+        monkeypatch.setattr(estimates, "made_by_amd", lambda: amd)
+
+    return pretend
 
 
-def test_a_matrix_is_stored_sparse_where_that_is_faster_and_only_there() -> None:
+def pruned(share: float, group: tuple[int, int], shape: tuple[int, int] = (384, 1536)) -> Array:
+    """A matrix in which about so many groups of numbers are zero."""
     generator = np.random.default_rng(0)
-    weight = generator.standard_normal((384, 1536)).astype(np.float32)
-    assert stored(weight, "auto").form == "dense"
-    weight[generator.random(weight.shape) < 0.8] = 0
-    assert stored(weight, "auto").form == "dense"
-    weight[generator.random(weight.shape) < 0.95] = 0
-    assert stored(weight, "auto").form == "csr"
-    places = np.flatnonzero(weight)
-    as_sparse = SparseTensor(weight.reshape(-1)[places], places, weight.shape)
-    assert stored(as_sparse, "auto").form == "csr"
-    assert stored(np.zeros((2, 2), np.float32), "auto").form == "dense"
-    assert stored(np.zeros((0, 2), np.float32), "auto").form == "dense"
+    groups = generator.random([-(-n // size) for n, size in zip(shape, group, strict=True)])
+    kept = np.kron(groups > share, np.ones(group, bool))[: shape[0], : shape[1]]
+    return np.where(kept, generator.standard_normal(shape), 0).astype(np.float32)
 
 
-@pytest.mark.parametrize(("storage", "form"), [("dense", "dense"), ("sparse", "csr")])
-def test_a_form_can_be_asked_for(storage: Storage, form: str) -> None:
+@pytest.mark.parametrize("name", PROCESSORS)
+@pytest.mark.parametrize(
+    ("weight", "form"),
+    [
+        (pruned(0, (1, 1)), "dense"),
+        (pruned(0.8, (1, 1)), "dense"),
+        (pruned(0.99, (1, 1)), "csr"),
+        (pruned(0.5, (1, 1536)), "without rows of zeros"),
+        (pruned(0.5, (384, 1)), "without columns of zeros"),
+        (pruned(0.5, (384, 32)), "without columns of zeros"),
+        (pruned(0.8, (32, 128)), "without rows of zeros in panels of 128 columns"),
+        (pruned(0.9, (1, 128)), "without rows of zeros in panels of 128 columns"),
+        (pruned(0.9, (4, 32)), "without rows of zeros in panels of 32 columns"),
+        (pruned(0.99, (1, 1), (20, 30)), "dense"),
+        (np.zeros((2, 2), np.float32), "dense"),
+        (np.zeros((0, 2), np.float32), "dense"),
+        (np.zeros((2, 0), np.float32), "dense"),
+    ],
+)
+def test_zeros_are_left_out_where_that_is_faster_and_only_there(
+    weight: Array, form: str, name: str, processor: Callable[[str], None]
+) -> None:
+    processor(name)
+    found, _, rows = stored(weight, "auto").form.partition(" for 1 ")
+    found, _, rows = found.partition(" from ") if not rows else (found, "", rows)
+    assert found == form
+
+
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_every_other_row_of_zeros_is_seen(name: str, processor: Callable[[str], None]) -> None:
+    processor(name)
+    weight = np.ones((384, 1536), np.float32)
+    weight[1::2] = 0
+    assert stored(weight, "auto").form.startswith("without rows of zeros")
+    weight = np.roll(weight, 1, axis=0)
+    assert stored(weight, "auto").form.startswith("without rows of zeros")
+
+
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_each_number_of_rows_has_the_form_that_is_told(
+    name: str, processor: Callable[[str], None]
+) -> None:
+    processor(name)
+    weight = pruned(0.96, (1, 1))
+    matrix = stored(weight, "auto")
+    told, _, rest = matrix.form.removeprefix("csr ").rpartition(" rows, else dense")
+    assert told.endswith(tuple("0123456789"))
+    assert not rest
+    chosen: set[int] = set()
+    for part in told.split(" and "):
+        word, first, *more = part.split()
+        last = 400 if word == "from" else int(more[-1]) if more else int(first)
+        chosen.update(range(int(first), last + 1))
+    dense, csr = dense_product(weight), csr_product(weight)
+    for count in (*range(1, 40), 256, 257, 400):
+        x = np.random.default_rng(count).standard_normal((count, 384)).astype(np.float32)
+        found, expected = np.empty((2, count, 1536), np.float32)
+        matrix.multiply(x, found)
+        (csr if count in chosen else dense)(x, expected)
+        np.testing.assert_array_equal(found, expected)
+    assert 4 not in chosen
+    assert 128 in chosen
+
+
+def test_a_sparse_tensor_gets_the_form_of_its_dense_matrix() -> None:
+    for weight in (pruned(0.5, (384, 1)), pruned(0.95, (1, 1)), pruned(0.998, (1, 1))):
+        places = np.flatnonzero(weight)
+        sparse = SparseTensor(weight.reshape(-1)[places], places, weight.shape)
+        assert str(stored(sparse, "auto")) == str(stored(weight, "auto"))
+
+
+@pytest.mark.parametrize(("asked", "form"), [("dense", "dense"), ("sparse", "csr")])
+def test_a_form_can_be_asked_for(asked: Storage, form: str) -> None:
     for weight in (np.zeros((300, 200), np.float32), np.ones((300, 200), np.float32)):
-        assert str(stored(weight, storage)) == f"300x200, {form}: asked for"
+        assert str(stored(weight, asked)) == f"300x200, {form}: asked for"
 
 
-@pytest.mark.parametrize("most", [0, 5, math.inf])
-def test_panels_or_the_whole_matrix_by_the_number_of_rows(
-    most: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    used: list[str] = []
-    for name in ("panel", "whole"):
-        product = SimpleNamespace(name=name)
-        monkeypatch.setattr(
-            storage,
-            f"{name}_product",
-            lambda _, product=product: lambda rows, out: used.append(product.name),
-        )
-    monkeypatch.setattr(storage, "rows_for_panels", lambda: most)
-    multiply = dense_product(np.ones((8, 128), np.float32))
-    for rows in (1, 5, 6, 1000):
-        multiply(np.ones((rows, 8), np.float32), np.empty((rows, 128), np.float32))
-    assert used == ["panel" if rows <= most else "whole" for rows in (1, 5, 6, 1000)]
-
-
-def test_the_choice_depends_on_the_processor_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = []
-    for architectures, amd in [({"Haswell"}, True), ({"SkylakeX"}, True), ({"SkylakeX"}, False)]:
-        monkeypatch.setattr(storage, "blas_architectures", lambda found=architectures: found)
-        monkeypatch.setattr(storage, "_made_by_amd", lambda amd=amd: amd)
-        found.append(storage.rows_for_panels.__wrapped__())
-    assert found == [0, math.inf, 32]
-
-
-@given(st.integers(1, 30), st.integers(1, 30), st.floats(0, 1), st.integers(0, 2**32))
-def test_sparse_and_dense_forms_of_a_matrix_multiply_alike(
-    inner: int, columns: int, zeros: float, seed: int
-) -> None:
-    generator = np.random.default_rng(seed)
-    weight = generator.integers(-9, 10, (inner, columns)).astype(np.float32)
-    weight[generator.random(weight.shape) < zeros] = 0
+@given(st.data())
+def test_all_forms_multiply_alike(data: st.DataObject) -> None:
+    weight, x = data.draw(matrix_products())
     places = np.flatnonzero(weight)
     sparse = SparseTensor(weight.reshape(-1)[places], places, weight.shape)
-    x = generator.integers(-9, 10, (7, inner)).astype(np.float32)
-    exact = x.astype(np.int64) @ weight.astype(np.int64)
-    forms: list[Array | SparseTensor] = [weight, sparse]
-    for form, asked in itertools.product(forms, get_args(Storage)):
-        matrix, out = stored(form, asked), np.empty((7, columns), np.float32)
-        matrix.multiply(x, out)
-        assert matrix.shape == weight.shape
-        np.testing.assert_array_equal(out, exact)
+    given_as: list[Array | SparseTensor] = [weight, sparse]
+    for matrix, asked in itertools.product(given_as, get_args(Storage)):
+        form = stored(matrix, asked)
+        assert form.shape == weight.shape
+        same_as_exact(form.multiply, weight, x)
 
 
-def test_which_form_a_matrix_gets_is_told() -> None:
+@pytest.mark.parametrize(
+    "group", [(1, 1), (1, 1536), (384, 1), (32, 128), (1, 128), (4, 1), (128, 32)]
+)
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_chosen_forms_multiply_as_dense_ones(
+    group: tuple[int, int], name: str, processor: Callable[[str], None]
+) -> None:
+    processor(name)
+    weight = pruned(0.96, group)
+    matrix = stored(weight, "auto")
+    assert matrix.form != "dense"
+    for count in (1, 3, 17, 130):
+        x = np.random.default_rng(count).standard_normal((count, 384)).astype(np.float32)
+        x[0, 100] = np.inf
+        same_as_exact(matrix.multiply, weight, x)
+
+
+def test_which_form_a_matrix_gets_is_told(processor: Callable[[str], None]) -> None:
+    processor("Intel")
     weight = np.zeros((1000, 500), np.float32)
     weight[:10] = 1
     assert str(stored(weight, "auto")) == (
-        "1000x500, csr: 99.0% zeros, a sparse product takes about 0.29 of a dense one's time"
+        "1000x500, without rows of zeros: 99.0% zeros, about 0.03 of a dense product's time with "
+        "128 rows"
+    )
+    weight = pruned(0.95, (1, 1))
+    assert str(stored(weight, "auto")) == (
+        "384x1536, csr for 1 and from 14 rows, else dense: 95.0% zeros, about 0.60 of a dense "
+        "product's time with 128 rows"
+    )
+    weight = pruned(0.8, (1, 1))
+    assert str(stored(weight, "auto")) == (
+        "384x1536, dense: 80.0% zeros, leaving them out would take about 1.61 of a dense product's "
+        "time with 128 rows"
     )
     assert str(stored(np.ones((100, 20), np.float32), "auto")) == "100x20, dense: few zeros"
-
-
-@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
-def test_zeros_that_are_not_stored_spoil_what_is_not_finite(odd: float) -> None:
-    generator = np.random.default_rng(0)
-    weight = np.where(generator.random((50, 40)) < 0.95, 0, 1).astype(np.float32)
-    x = np.ones((200, 50), np.float32)
-    x[7, 3] = odd
-    found, right = np.empty((200, 40), np.float32), np.empty((200, 40), np.float32)
-    with np.errstate(invalid="ignore"):
-        sparse_product(weight)(x, found)
-        np.matmul(x, weight, out=right)
-    np.testing.assert_array_equal(np.isnan(found), np.isnan(right))
-    np.testing.assert_allclose(found[8:], right[8:])
