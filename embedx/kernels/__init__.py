@@ -13,8 +13,10 @@ from embedx.kernels import (  # each registers its kernels
     quantization,
     tables,
 )
+from embedx.kernels._blocks import blocks, fewest_rows, height_of_blocks, rows_of
 from embedx.kernels._registry import FUSED, REPLACING, Constants, Kernel, Prepared
 from embedx.kernels.exact import EXACT
+from embedx.kernels.memory import fresh
 from embedx.kernels.storage import Storage
 
 __all__ = [

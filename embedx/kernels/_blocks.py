@@ -21,6 +21,18 @@ _PRODUCTS = 2**22
 """Multiplications of a product below which a second thread costs more than it saves."""
 
 
+def height_of_blocks() -> int:
+    """How many rows go together through steps that work row by row."""
+    import os
+    return int(os.environ.get("EH", "128"))
+
+
+def fewest_rows() -> int:
+    """How many rows a thread has to have for its start to pay."""
+    import os
+    return int(os.environ.get("EF", "32"))
+
+
 def rows_of(x: Array) -> Array:
     """The tensor as a matrix with its last axis as columns; a view if its memory allows."""
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1]) if x.ndim else x.reshape(1, 1)

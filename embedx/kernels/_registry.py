@@ -25,6 +25,8 @@ class Prepared:
     """The input of which it has a form of its own."""
     note: str = ""
     """In which form, and why."""
+    rows: tuple[int, ...] = ()
+    """As for :class:`Kernel`."""
 
 
 Preparation: TypeAlias = Callable[[Node, Constants, Storage], Prepared | None]
@@ -43,6 +45,9 @@ class Kernel:
     prepare: Preparation | None = None
     """Makes a kernel around a node's constants, its matrices stored as asked for; ``None`` from it
     means the plain one."""
+    rows: tuple[int, ...] = ()
+    """The inputs that it takes row by row, in whatever axes the rows are: of any rows of them, and
+    its other inputs, it makes those rows of its one output. It is given ``out`` to write to."""
 
 
 REPLACING: dict[Callable[..., Any], Kernel] = {}
@@ -56,12 +61,13 @@ def replaces(
     *,
     overwrites: tuple[int, ...] = (),
     prepare: Preparation | None = None,
+    rows: tuple[int, ...] = (),
 ) -> Callable[[F], F]:
     """Register the decorated function as the kernel for an operator of ``embedx.ops``."""
 
     def register(function: F) -> F:
         target = getattr(formula, "__wrapped__", formula)
-        REPLACING[target] = Kernel(function, overwrites, prepare)
+        REPLACING[target] = Kernel(function, overwrites, prepare, rows)
         return function
 
     return register

@@ -22,7 +22,7 @@ class _Normalized(NamedTuple):
     total: Array
 
 
-@replaces(ops.layer_normalization, overwrites=(0,))
+@replaces(ops.layer_normalization, overwrites=(0,), rows=(0,))
 def layer_normalization(
     x: Array, scale: Array, b: Array | None = None, /, *,
     axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1, out: Array | None = None,
@@ -36,7 +36,7 @@ def layer_normalization(
     return ops.normalization.LayerNormalization(*_normalized(x, scale, b, epsilon, out)[:3])
 
 
-@replaces(ops.rms_normalization, overwrites=(0,))
+@replaces(ops.rms_normalization, overwrites=(0,), rows=(0,))
 def rms_normalization(
     x: Array, scale: Array, /, *,
     axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1, out: Array | None = None,
@@ -47,7 +47,7 @@ def rms_normalization(
     return _normalized(x, scale, None, epsilon, out, centre=False).y
 
 
-@replaces(ops.microsoft.simplified_layer_normalization, overwrites=(0,))
+@replaces(ops.microsoft.simplified_layer_normalization, overwrites=(0,), rows=(0,))
 def simplified_layer_normalization(
     x: Array, scale: Array, /, *,
     axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1, out: Array | None = None,
@@ -64,8 +64,9 @@ def _without_sum(node: Node, constants: Constants, storage: Storage) -> Prepared
     if any(node.outputs[3:]):
         return None
     if node.op_type == "SkipLayerNormalization":
-        return Prepared(partial(skip_layer_normalization, keep_sum=False, order=_order(node)))
-    return Prepared(partial(skip_simplified_layer_normalization, keep_sum=False))
+        call = partial(skip_layer_normalization, keep_sum=False, order=_order(node))
+        return Prepared(call, rows=(0, 1))
+    return Prepared(partial(skip_simplified_layer_normalization, keep_sum=False), rows=(0, 1))
 
 
 def _order(node: Node) -> tuple[int, ...]:
@@ -151,8 +152,8 @@ def _normalized(
         if centre:
             mean[block] = first @ ones / np.float32(width)
             first = np.subtract(first, mean[block], out=done)
-        np.multiply(first, first, out=square)
-        inv_std[block] = 1 / np.sqrt(square @ ones / np.float32(width) + eps)
+        variance = np.vecdot(first, first) / np.float32(width)
+        inv_std[block, 0] = 1 / np.sqrt(variance + eps)
         np.multiply(first, inv_std[block], out=done)
         np.multiply(done, scale, out=done)
         if shift is not None:

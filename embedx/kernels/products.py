@@ -9,25 +9,26 @@ import numpy as np
 
 from embedx import ops
 from embedx.kernels._blocks import over_products, over_rows, result_for, rows_of
-from embedx.kernels._registry import Constants, Prepared, replaces
+from embedx.kernels._registry import Constants, Prepared, fused, replaces
 from embedx.kernels.memory import fresh
 from embedx.kernels.storage import Storage, StoredMatrix, stored
 from embedx.model.graph import Array, Node
 from embedx.ops import reserve
 
 
-def multiplied(x: Array, matrix: StoredMatrix) -> Array:
+def multiplied(x: Array, matrix: StoredMatrix, out: Array | None = None) -> Array:
     """``x @ matrix`` for a tensor (..., inner). Raises as the operator does if x does not fit."""
     inner, columns = matrix.shape
     if x.dtype != np.float32:
         raise TypeError(f"inputs of one type are expected, got {x.dtype} and float32")
     if x.ndim == 0 or x.shape[-1] != inner:
         raise ValueError(f"shapes {x.shape} and {matrix.shape} cannot be multiplied")
-    reserve((*x.shape[:-1], columns), np.float32)
-    y = fresh((*x.shape[:-1], columns), np.float32)
-    rows, out = rows_of(x), rows_of(y)
+    if out is None:
+        reserve((*x.shape[:-1], columns), np.float32)
+    y = fresh((*x.shape[:-1], columns), np.float32) if out is None else out
+    rows, target = rows_of(x), rows_of(y)
     over_products(
-        lambda start, stop: matrix.multiply(rows[start:stop], out[start:stop]),
+        lambda start, stop: matrix.multiply(rows[start:stop], target[start:stop]),
         len(rows),
         matrix.shape,
     )
@@ -39,7 +40,11 @@ def _prepared_matmul(node: Node, constants: Constants, storage: Storage) -> Prep
     if weight is None or len(weight.shape) != 2 or weight.dtype != np.float32:
         return None
     matrix = stored(weight, storage)
-    return Prepared(lambda a, b, /: multiplied(a, matrix), (1,), 1, str(matrix))
+
+    def call(a: Array, b: None, /, *, out: Array | None = None) -> Array:
+        return multiplied(a, matrix, out)
+
+    return Prepared(call, (1,), 1, str(matrix), rows=(0,))
 
 
 @replaces(ops.matmul, prepare=_prepared_matmul)
@@ -82,7 +87,36 @@ def gemm(
     return NotImplemented
 
 
-@replaces(ops.add, overwrites=(0, 1))
+def _prepared_linear(node: Node, constants: Constants, storage: Storage) -> Prepared | None:
+    count = len(node.inputs) // 2
+    weights, biases = constants[1 : count + 1], constants[count + 1 :]
+    if not all(isinstance(w, np.ndarray) and w.dtype == np.float32 for w in weights):
+        return None
+    matrix = stored(np.concatenate(weights, axis=1), storage)  # type: ignore[arg-type]
+    bias = np.zeros(matrix.shape[1], np.float32)
+    ends = np.cumsum([w.shape[1] for w in weights if w is not None])
+    for end, vector in zip(ends, biases, strict=True):
+        if vector is not None:
+            bias[end - len(vector) : end] = vector
+
+    def call(x: Array, *parameters: Array | None, out: Array | None = None) -> Array:
+        y = multiplied(x, matrix, out)
+        return add(y, bias, out=y) if bias.any() else y
+
+    return Prepared(call, tuple(range(1, len(node.inputs))), 1, str(matrix), rows=(0,))
+
+
+@fused("Linear", prepare=_prepared_linear)
+def linear(x: Array, /, *parameters: Array | None) -> Array:
+    """``x @ w + b`` for several constants ``w`` and then as many ``b``, side by side.
+
+    ``x`` is (..., inner), each ``w`` (inner, columns), each ``b`` (columns,) or left out; the
+    result is (..., all columns). As good as :func:`matmul`.
+    """
+    return NotImplemented
+
+
+@replaces(ops.add, overwrites=(0, 1), rows=(0, 1))
 def add(a: Array, b: Array, /, *, out: Array | None = None) -> Array:
     """Add-14, bit for bit."""
     if not a.dtype == b.dtype == np.float32:

@@ -123,14 +123,15 @@ class Node:
     opset: int = 1
     """The version of the domain's operators that the node is written in."""
     index: int = 0
-    """The place in the file, for messages."""
+    """The place in the file, for messages; -1 for a node that is in no file."""
     literal: Graph | None = None
     """What a fused node stands for: the file's nodes, as a graph of the fused node's inputs."""
 
     @property
     def covers(self) -> tuple[Node, ...]:
         """The file's nodes that the node stands for: itself, unless it is a fused one."""
-        return (self,) if self.literal is None else self.literal.nodes
+        nodes = (self,) if self.literal is None else self.literal.nodes
+        return tuple(node for node in nodes if node.index >= 0)
 
     @property
     def subgraphs(self) -> dict[str, Graph]:
@@ -145,7 +146,8 @@ class Node:
     def __str__(self) -> str:
         """How messages call the node."""
         label = f" {self.name[:120]!r}" if self.name else ""
-        return f"{self.operator}{label} (node {self.index})"
+        place = f"node {self.index}" if self.index >= 0 else "a node of the plan"
+        return f"{self.operator}{label} ({place})"
 
 
 @dataclass(frozen=True, eq=False)

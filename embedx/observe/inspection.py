@@ -15,7 +15,7 @@ from embedx.ops import qualified, resolve
 from embedx.rewrite.layers import find_layers
 from embedx.rewrite.normal import normal_form
 from embedx.run.engine import Engine
-from embedx.run.execute import Plan
+from embedx.run.step import Plan
 from embedx.text.deployment import Deployment
 
 

@@ -8,7 +8,7 @@ else back to that graph.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -96,9 +96,9 @@ def _fused(graph: Graph, formulas: Sequence[Formula], build: Build) -> Graph:
             built = build(Found(patterns, match, root))
             if built and _takes_from_inside(built, graph, match):
                 continue
-            literal = built and _literal(patterns, match, built)
-            if built and literal:
-                replaced[place] = replace(built, literal=literal)
+            fused = built and standing_for(patterns, match.nodes, built)
+            if fused:
+                replaced[place] = fused
                 covered |= match.nodes
                 break
     if not replaced:
@@ -116,20 +116,25 @@ def _takes_from_inside(built: Node, graph: Graph, match: Match) -> bool:
     return any(not set(graph.nodes[i].outputs).isdisjoint(built.inputs) for i in match.nodes)
 
 
-def _literal(patterns: Patterns, match: Match, built: Node) -> Graph | None:
-    """What the built node stands for, as a graph of its inputs; None if it takes more."""
+def standing_for(
+    patterns: Patterns, places: Collection[int], built: Node, *more: Node
+) -> Node | None:
+    """The built node with the nodes at these places, and ``more``, as what it stands for.
+
+    None if they take more than it does.
+    """
     nodes: list[Node] = []
     initializers: dict[str, Array | SparseTensor] = {}
-    for node in (patterns.graph.nodes[i] for i in sorted(match.nodes)):
-        nodes += node.covers
+    for node in (patterns.graph.nodes[i] for i in sorted(places)):
+        nodes += (node,) if node.literal is None else node.literal.nodes
         initializers.update(node.literal.initializers if node.literal else {})
     graph = Graph(
         built.name, tuple(map(Value, built.inputs)), tuple(map(Value, built.outputs)),
-        tuple(nodes), initializers,
+        (*nodes, *more), initializers,
     )  # fmt: skip
     for name in captures(graph):
         value = patterns.value(name)
         if value is None:
             return None
         initializers[name] = value
-    return graph
+    return replace(built, literal=graph)

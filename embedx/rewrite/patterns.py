@@ -197,6 +197,16 @@ class Patterns:
             self._readers.get(name, nodes) <= nodes for name in made
         )
 
+    def computes(self, place: int, operator: Behaviour) -> bool:
+        """Whether the node at a place is one of an operator, as of its own opset."""
+        return self._behaviours[place] in call(operator).operators
+
+    def only_reader(self, edge: str) -> int | None:
+        """The place of the one node that reads an edge, once, where nobody else needs it."""
+        readers = self._readers.get(edge, set())
+        alone = self._uses.get(edge) == 1 and edge not in self._outputs
+        return next(iter(readers)) if alone else None
+
     def constant(self, edge: str) -> Array | SparseTensor | None:
         """The edge's value if it is a constant, be it one of half precision that is cast."""
         value = self._constants.get(edge)

@@ -22,11 +22,12 @@ from embedx.run import feeds as feeding
 from embedx.run.benchmark import BenchmarkResults
 from embedx.run.binding import Precision
 from embedx.run.execute import Observer as Around
-from embedx.run.execute import Plan, execute
+from embedx.run.execute import execute
 from embedx.run.limits import free_bytes
 from embedx.run.plan import make_plan
 from embedx.run.prepare import checked, loading, prepare
 from embedx.run.random_feeds import random_feeds
+from embedx.run.step import Plan
 from embedx.workers import threads
 
 if TYPE_CHECKING:

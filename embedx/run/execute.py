@@ -1,70 +1,19 @@
-"""Running a plan: a loop over its steps that knows no operator by name.
-
-A plan numbers the graph's edges. A run keeps its values in a list of that length; slot 0 is the
-value that an omitted input reads (``None``), slot 1 takes the outputs that nobody asked for.
-"""
+"""Running a plan: a loop over its steps that knows no operator by name."""
 
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from embedx.errors import BudgetError, EmbedxError, NodeError
-from embedx.kernels.memory import Buffer
-from embedx.model.graph import Array, Node, TensorType, Value
+from embedx.model.graph import TensorType, Value
 from embedx.ops import Budget, OverBudgetError
-
-ABSENT, UNWANTED = 0, 1
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One call: the slots it reads and writes, and those whose value dies with it."""
-
-    node: Node
-    call: Callable[..., Any]
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    dead: tuple[int, ...]
-    bodies: tuple[tuple[str, Plan, tuple[int, ...]], ...] = ()
-    """Subgraphs: the attribute's name, the plan, and the slots of the outer values it captures."""
-    overwrites: tuple[int, ...] = ()
-    """Places of inputs that die here and in whose memory the result may be written."""
-    literal: Callable[..., Any] | None = None
-    """What computes the node as it is written, for inputs that ``call`` does not take on."""
-    matrix: str = ""
-    """The constant that the step carries in a form of its own."""
-    note: str = ""
-    """In which form, and why."""
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """The steps of a graph, and where its values lie."""
-
-    inputs: tuple[Value, ...]
-    outputs: tuple[Value, ...]
-    input_slots: tuple[int, ...]
-    output_slots: tuple[int, ...]
-    captured: tuple[str, ...]
-    capture_slots: tuple[int, ...]
-    template: tuple[Array | None, ...]
-    """The values before the first step: the constants in their slots."""
-    steps: tuple[Step, ...]
-
-    def walk(self) -> Iterator[Step]:
-        """Every step, those of subgraphs included."""
-        for step in self.steps:
-            yield step
-            for _, body, _ in step.bodies:
-                yield from body.walk()
-
+from embedx.run.step import Plan, Step, spare
+from embedx.run.stretch import run_stretch
 
 Compute: TypeAlias = "Callable[[], Sequence[Any]]"
 Observer: TypeAlias = "Callable[[Step, Sequence[Any], Compute], Sequence[Any]]"
@@ -92,7 +41,17 @@ def execute(
     budget = Budget() if budget is None else budget
     budget.holders.append(values)
     limit = math.inf if budget.max_bytes is None else budget.max_bytes
-    for step in plan.steps:
+    place = 0
+    while place < len(plan.steps):
+        stretch = plan.stretches.get(place) if observe is None else None
+        if stretch is not None and run_stretch(stretch, values, budget):
+            for step in stretch.steps:
+                for slot in step.dead:
+                    values[slot] = None
+            place = stretch.stop
+            continue
+        step = plan.steps[place]
+        place += 1
         arguments = [values[slot] for slot in step.inputs]
         try:
             if budget.deadline is not None:
@@ -101,17 +60,15 @@ def execute(
             if step.bodies:
                 options = _bodies(step, values, budget, observe)
             elif step.overwrites and observe is None:
-                options = _spare(step, arguments)
+                options = spare(step, arguments)
             if observe is None:
                 results = _computed(step, arguments, options)
             else:
                 results = observe(step, arguments, partial(_wanted, step, arguments, options))
             if len(results) < len(step.outputs):
                 raise ValueError(f"{len(results)} outputs are made of {len(step.outputs)}")
-            for slot, value in zip(step.outputs, results, strict=False):
-                values[slot] = value
-                if type(value) is np.ndarray:
-                    budget.used += value.nbytes
+            budget.used += _kept(step, results, values)
+            del results  # which would refer to the values while the next step runs
             if budget.used > limit:
                 budget.recount()
         except EmbedxError:
@@ -135,6 +92,16 @@ def _computed(step: Step, arguments: list[Any], options: dict[str, Any]) -> Sequ
     return result if isinstance(result, tuple) else (result,)
 
 
+def _kept(step: Step, results: Sequence[Any], values: list[Any]) -> int:
+    """Put a step's results into their slots; the bytes that they may take."""
+    size = 0
+    for slot, value in zip(step.outputs, results, strict=False):
+        values[slot] = value
+        if type(value) is np.ndarray:
+            size += value.nbytes
+    return size
+
+
 def _wanted(step: Step, arguments: list[Any], options: dict[str, Any]) -> Sequence[Any]:
     return _computed(step, arguments, options)[: len(step.outputs)]
 
@@ -147,37 +114,6 @@ def _bodies(
         name: _Body(body, [values[slot] for slot in slots], budget, observe)
         for name, body, slots in step.bodies
     }
-
-
-def _spare(step: Step, arguments: list[Any]) -> dict[str, Any]:
-    """An input that nobody else refers to, into whose memory the step may write."""
-    for place in step.overwrites:
-        if _references(arguments, place) in _ALONE:
-            return {"out": arguments[place]}
-    return {}
-
-
-def _references(arguments: list[Any], place: int) -> tuple[int, int]:
-    """How often the array is referred to, and the array whose memory it shows."""
-    array = arguments[place]
-    if not isinstance(array, np.ndarray) or not array.flags.writeable:
-        return 0, 0
-    if array.base is None or isinstance(array.base, Buffer):
-        return sys.getrefcount(array), 0
-    return sys.getrefcount(array), sys.getrefcount(array.base)
-
-
-def _counts_when_alone() -> set[tuple[int, int]]:
-    """The counts of arrays, and of views of arrays, to which only a run's own lists refer."""
-    found = set()
-    for values in ([np.empty(1)], [np.empty((1, 1)).reshape(1)]):
-        arguments = [values[0]]
-        found.add(_references(arguments, 0))
-    return found
-
-
-# Counted here and not known, as interpreters differ in which references they count.
-_ALONE = _counts_when_alone()
 
 
 class _Body:

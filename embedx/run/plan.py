@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from embedx.kernels import EXACT, FUSED, REPLACING, Kernel, Prepared, Storage
 from embedx.model.graph import FUSED_DOMAIN, Array, Graph, Node, SparseTensor, captures, reads
 from embedx.ops import resolve
 from embedx.run.binding import Precision, bind
-from embedx.run.execute import ABSENT, UNWANTED, Plan, Step, execute
+from embedx.run.execute import execute
+from embedx.run.step import ABSENT, UNWANTED, Plan, Step
+from embedx.run.stretch import stretches
 
 
 def make_plan(
@@ -54,13 +57,13 @@ def make_plan(
         matrix = "" if prepared.matrix is None else node.inputs[prepared.matrix]
         step = Step(
             node, prepared.call, input_places, outputs, dead, tuple(bodies), overwrites, literal,
-            matrix, prepared.note,
+            matrix, prepared.note, () if bodies else prepared.rows,
         )  # fmt: skip
         steps.append(step)
     output_slots = slots.of(v.name for v in graph.outputs)
     return Plan(
         graph.inputs, graph.outputs, input_slots, output_slots, captured, capture_slots,
-        _template(graph, packed, slots), tuple(steps),
+        _template(graph, packed, slots), tuple(steps), stretches(steps, output_slots),
     )  # fmt: skip
 
 
@@ -126,9 +129,9 @@ def _bound(
     literal = call if node.literal is None else _Literal(node.literal)
     given = tuple(constants.get(name) for name in node.inputs)
     own = kernel.prepare(node, given, storage) if kernel.prepare else None
-    prepared = own or Prepared(kernel.function)
+    prepared = own or Prepared(kernel.function, rows=kernel.rows)
     function = functools.partial(prepared.call, **attributes)
-    return kernel, Prepared(function, prepared.packed, prepared.matrix, prepared.note), literal
+    return kernel, replace(prepared, call=function), literal
 
 
 class _Literal:

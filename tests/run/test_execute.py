@@ -10,7 +10,8 @@ import pytest
 
 from embedx.errors import BudgetError, NodeError
 from embedx.ops import Budget, spending
-from embedx.run.execute import Step, execute
+from embedx.run.execute import execute
+from embedx.run.step import Step
 from tests.run.plans import plan_of
 
 ONES = np.ones(3, np.float32)
