@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from embedx.kernels._blocks import blocks
-from embedx.kernels.dense import Multiply, dense_product
+from embedx.kernels.dense import Multiply, dense_product, packed
 from embedx.kernels.memory import fresh
 from embedx.model.graph import Array, SparseTensor
 
@@ -53,7 +53,7 @@ def gathered_product(weight: Array, width: int) -> Multiply:
     panels = []
     for panel in blocks(0, columns, width):
         rows = np.flatnonzero(weight[:, panel].any(axis=1))
-        panels.append((panel, rows, np.ascontiguousarray(weight[rows, panel])))
+        panels.append((panel, rows, packed(weight[rows, panel])))
     most = max((len(rows) for _, rows, _ in panels), default=0)
 
     def piece(left: Array, out: Array) -> None:
@@ -78,7 +78,7 @@ def compact_product(weight: Array, rows: Array, columns: Array) -> Multiply:
 
     Both are indices, and ascend.
     """
-    kept = dense_product(np.ascontiguousarray(weight[np.ix_(rows, columns)]))
+    kept = dense_product(packed(weight[np.ix_(rows, columns)]))
     shape, count = weight.shape, len(columns)
     # Each column's place among those that are computed; behind them lies one of zeros.
     places = np.full(shape[1], count)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embedx.kernels import dense
-from embedx.kernels.dense import dense_product, panel_product, whole_product
+from embedx.kernels.dense import dense_product, packed, panel_product, whole_product
 from tests.kernels.matrices import matrix_products, same_as_exact
 
 
@@ -22,6 +22,17 @@ from tests.kernels.matrices import matrix_products, same_as_exact
 def test_products(product: Any, data: st.DataObject) -> None:
     weight, x = data.draw(matrix_products())
     same_as_exact(product(weight), weight, x)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (3, 5, 7), (64, 64)])
+def test_what_is_packed_begins_a_line_of_the_cache(shape: tuple[int, ...]) -> None:
+    for _ in range(5):
+        weight = np.arange(np.prod(shape), dtype=np.float32).reshape(shape).T
+        copy = packed(weight)
+        assert copy.ctypes.data % 64 == 0 or not copy.size
+        assert copy.flags.c_contiguous
+        assert not np.shares_memory(copy, weight)
+        np.testing.assert_array_equal(copy, weight)
 
 
 @pytest.mark.parametrize("known", [math.inf, 9, 5])
