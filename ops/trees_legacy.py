@@ -8,23 +8,26 @@ have several. An attribute ``*_as_tensor`` replaces the one without that suffix,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from ._budget import reserve, timed, turn
+from ._budget import timed, turn
 from ._registry import ML, op
 from ._typing import Array
 from .prediction import labels_of, transformed
-from .trees import Forest, aggregated, indices, leaves_of
+from .trees import Forest, ensemble, indices, scores
 
 _MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ", "LEAF")
 _LEAF = len(_MODES) - 1
 _AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
 
 
-class _Nodes(NamedTuple):
+class Nodes(NamedTuple):
+    """The columns of the table of nodes."""
+
     treeids: tuple[int, ...] | None
     nodeids: tuple[int, ...] | None
     featureids: tuple[int, ...] | None
@@ -35,17 +38,19 @@ class _Nodes(NamedTuple):
     missing: tuple[int, ...] | None
 
 
-class _Votes(NamedTuple):
+class Votes(NamedTuple):
+    """The columns of the table of votes."""
+
     treeids: tuple[int, ...] | None
     nodeids: tuple[int, ...] | None
     owners: tuple[int, ...] | None
     weights: Array
 
 
-def _scores(
-    x: Array, nodes: _Nodes, votes: _Votes, base: Array, targets: int, aggregate: str = "SUM"
-) -> Array:
-    """The votes of the leaves that each row reaches, aggregated: (rows, targets)."""
+def _scoring(
+    nodes: Nodes, votes: Votes, base: Array, targets: int, aggregate: str = "SUM"
+) -> Callable[[Array], Array]:
+    """From X to the votes of the leaves that each row reaches, aggregated: (rows, targets)."""
     if aggregate not in _AGGREGATES:
         raise ValueError(f"aggregate_function is one of {', '.join(_AGGREGATES)}")
     if targets < 1 or len(base) not in (0, targets):
@@ -55,24 +60,11 @@ def _scores(
         if len(lengths) > 1:
             raise ValueError(f"the attributes of the {kind} have different lengths: {lengths}")
     places = {pair: i for i, pair in timed(enumerate(_pairs(nodes.treeids, nodes.nodeids)))}
-    forest = _forest(nodes, places, x.shape[1])
-    voter = _found(places, _pairs(votes.treeids, votes.nodeids))
-    order = np.argsort(voter, kind="stable")
-    first, last = (
-        np.searchsorted(voter[order], np.arange(len(places)), side) for side in ("left", "right")
-    )
-    leaf = leaves_of(x, forest)
-    most = int((last - first).max(initial=0))
-    reserve((*leaf.shape, most), np.float64)
-    vote = first[leaf][..., None] + np.arange(most)
-    # The votes of a leaf are padded with votes for an extra target, dropped at the end.
-    vote = np.where(vote < last[leaf][..., None], vote, len(order))
-    vote = vote.reshape(len(x), leaf.shape[1] * most)
-    owners = np.append(indices(votes.owners or (), targets)[order], targets)[vote]
-    weights = np.append(votes.weights[order], 0)[vote]
-    function, trees = _AGGREGATES.index(aggregate), leaf.shape[1]
-    scores = aggregated(weights, owners, targets + 1, function, trees)[:, :-1]
-    return scores + base if len(base) else scores
+    trees = ensemble(
+        _forest(nodes, places), _found(places, _pairs(votes.treeids, votes.nodeids)),
+        indices(votes.owners or (), targets), votes.weights, targets, _AGGREGATES.index(aggregate),
+    )  # fmt: skip
+    return lambda x: scores(x, trees) + base if len(base) else scores(x, trees)
 
 
 def _pairs(trees: Sequence[int] | None, nodes: Sequence[int] | None) -> list[tuple[int, int]]:
@@ -87,7 +79,7 @@ def _found(places: dict[tuple[int, int], int], pairs: list[tuple[int, int]]) -> 
     return np.array([places[pair] for pair in timed(pairs)], np.int64)
 
 
-def _forest(nodes: _Nodes, places: dict[tuple[int, int], int], features: int) -> Forest:
+def _forest(nodes: Nodes, places: dict[tuple[int, int], int]) -> Forest:
     treeids = nodes.treeids or ()
     unknown = set(nodes.modes or ()) - set(_MODES)
     if unknown or len(places) != len(treeids):
@@ -104,14 +96,13 @@ def _forest(nodes: _Nodes, places: dict[tuple[int, int], int], features: int) ->
     if not one_each or not _reached(roots, ways).all():
         raise ValueError("each tree must have one node that leads to all others of it")
     return Forest(
-        features=indices(np.where(leaf, 0, nodes.featureids or ()), features),
+        features=indices(np.where(leaf, 0, nodes.featureids or ()), sys.maxsize),
         modes=modes,
         splits=nodes.values,
         ways=ways,
         missing=np.array(nodes.missing or (0,) * len(leaf), bool),
         leaf=leaf,
         roots=roots,
-        sets={},
     )
 
 
@@ -126,7 +117,7 @@ def _reached(roots: Array, ways: Array) -> Array:
     return reached
 
 
-def _given(numbers: tuple[float, ...] | None, tensor: Array | None) -> Array:
+def numbers(numbers: tuple[float, ...] | None, tensor: Array | None) -> Array:
     """Numbers given as a list or as a tensor, or not at all."""
     if numbers and tensor is not None:
         raise ValueError("an attribute is given both as a list and as a tensor")
@@ -178,17 +169,24 @@ def tree_ensemble_regressor(
 
     Spec: ai.onnx.ml TreeEnsembleRegressor-3.
     """
-    nodes = _Nodes(
+    nodes = Nodes(
         nodes_treeids, nodes_nodeids, nodes_featureids, nodes_modes,
-        _given(nodes_values, nodes_values_as_tensor), nodes_falsenodeids, nodes_truenodeids,
+        numbers(nodes_values, nodes_values_as_tensor), nodes_falsenodeids, nodes_truenodeids,
         nodes_missing_value_tracks_true,
     )  # fmt: skip
-    weights = _given(target_weights, target_weights_as_tensor)
-    votes = _Votes(target_treeids, target_nodeids, target_ids, weights)
-    base = _given(base_values, base_values_as_tensor)
-    targets = max(target_ids or (0,)) + 1 if n_targets is None else n_targets
-    scores = _scores(x, nodes, votes, base, targets, aggregate_function)
-    return transformed(scores, post_transform).astype(np.float32)
+    weights = numbers(target_weights, target_weights_as_tensor)
+    votes = Votes(target_treeids, target_nodeids, target_ids, weights)
+    base = numbers(base_values, base_values_as_tensor)
+    return regressor(nodes, votes, base, n_targets, aggregate_function, post_transform)(x)
+
+
+def regressor(
+    nodes: Nodes, votes: Votes, base: Array, targets: int | None, aggregate: str, word: str
+) -> Callable[[Array], Array]:
+    """TreeEnsembleRegressor as a function of X, its attributes converted once. Raises as it."""
+    targets = max(votes.owners or (0,)) + 1 if targets is None else targets
+    score = _scoring(nodes, votes, base, targets, aggregate)
+    return lambda x: transformed(score(x), word).astype(np.float32)
 
 
 class TreeEnsembleClassifier(NamedTuple):
@@ -243,19 +241,31 @@ def tree_ensemble_classifier(
 
     Spec: ai.onnx.ml TreeEnsembleClassifier-3, and onnxruntime for two labels.
     """
-    nodes = _Nodes(
+    nodes = Nodes(
         nodes_treeids, nodes_nodeids, nodes_featureids, nodes_modes,
-        _given(nodes_values, nodes_values_as_tensor), nodes_falsenodeids, nodes_truenodeids,
+        numbers(nodes_values, nodes_values_as_tensor), nodes_falsenodeids, nodes_truenodeids,
         nodes_missing_value_tracks_true,
     )  # fmt: skip
-    weights = _given(class_weights, class_weights_as_tensor)
-    votes = _Votes(class_treeids, class_nodeids, class_ids, weights)
-    base = _given(base_values, base_values_as_tensor)
+    weights = numbers(class_weights, class_weights_as_tensor)
+    votes = Votes(class_treeids, class_nodeids, class_ids, weights)
+    base = numbers(base_values, base_values_as_tensor)
     labels = labels_of(classlabels_int64s, classlabels_strings)
-    alone = len(labels) == 2 and len(base) < 2 and set(class_ids or ()) == {0}
-    scores = _scores(x, nodes, votes, base, 1 if alone else len(labels))
-    if alone:
-        probable = post_transform == "PROBIT" or (post_transform == "NONE" and min(weights) >= 0)
-        scores = np.concatenate([1 - scores if probable else -scores, scores], axis=1)
-    z = transformed(scores, post_transform).astype(np.float32)
-    return TreeEnsembleClassifier(labels[scores.argmax(axis=1)], z)
+    return classifier(nodes, votes, base, labels, post_transform)(x)
+
+
+def classifier(
+    nodes: Nodes, votes: Votes, base: Array, labels: Array, word: str
+) -> Callable[[Array], TreeEnsembleClassifier]:
+    """TreeEnsembleClassifier as a function of X, its attributes converted once. Raises as it."""
+    alone = len(labels) == 2 and len(base) < 2 and set(votes.owners or ()) == {0}
+    score = _scoring(nodes, votes, base, 1 if alone else len(labels))
+    probable = alone and (word == "PROBIT" or (word == "NONE" and min(votes.weights) >= 0))
+
+    def predict(x: Array) -> TreeEnsembleClassifier:
+        found = score(x)
+        if alone:
+            found = np.concatenate([1 - found if probable else -found, found], axis=1)
+        z = transformed(found, word).astype(np.float32)
+        return TreeEnsembleClassifier(labels[found.argmax(axis=1)], z)
+
+    return predict

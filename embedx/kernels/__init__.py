@@ -12,6 +12,7 @@ from embedx.kernels import (  # each registers its kernels
     products,
     quantization,
     tables,
+    trees,
 )
 from embedx.kernels._blocks import blocks, fewest_rows, height_of_blocks, rows_of
 from embedx.kernels._registry import FUSED, REPLACING, Constants, Kernel, Prepared
@@ -34,4 +35,5 @@ __all__ = [
     "products",
     "quantization",
     "tables",
+    "trees",
 ]

@@ -15,6 +15,9 @@ from embedx import ops
 from embedx.kernels import REPLACING, Storage
 from embedx.model.graph import Array, Node
 from embedx.workers import threads
+from tests.ops.test_trees import Tree
+from tests.ops.test_trees_legacy import Trees as VotingTrees
+from tests.ops.test_trees_legacy import table as tree_table
 
 ULP = 2.0**-23
 Strategy = st.SearchStrategy[Any]
@@ -195,6 +198,29 @@ def integers(draw: st.DrawFn, order: str) -> Case:
     return Case(tuple(values[letter] for letter in order), bits=True, constants=constants)
 
 
+@st.composite
+def trees(draw: st.DrawFn) -> Case:
+    rows, features, targets = (draw(st.integers(1, 3)) for _ in range(3))
+    attributes = Tree(draw, features, targets).attributes()
+    attributes["aggregate_function"] = draw(st.integers(0, 3))
+    return Case((tree_table(draw, rows, features),), attributes, bits=True)
+
+
+@st.composite
+def voting_trees(draw: st.DrawFn, kind: str) -> Case:
+    rows, features, owners = (draw(st.integers(1, 3)) for _ in range(3))
+    grown = VotingTrees(draw, features, list(range(owners)), st.integers(-4, 4))
+    attributes = grown.attributes(kind, draw(st.booleans()))
+    attributes["post_transform"] = draw(st.sampled_from(["NONE", "LOGISTIC", "SOFTMAX"]))
+    attributes["base_values"] = (0.25,) * owners
+    if kind == "target":
+        attributes["aggregate_function"] = draw(st.sampled_from(["SUM", "AVERAGE", "MIN", "MAX"]))
+        attributes["n_targets"] = owners
+    else:
+        attributes["classlabels_int64s"] = (7, 5, 6)[:owners]
+    return Case((tree_table(draw, rows, features),), attributes, bits=True)
+
+
 MS = ops.microsoft
 CASES: dict[Callable[..., Any], tuple[str, str, Strategy]] = {
     ops.gelu: ("Gelu", "", activation() | activation(approximate="tanh")),
@@ -212,6 +238,9 @@ CASES: dict[Callable[..., Any], tuple[str, str, Strategy]] = {
     ops.gemm: ("Gemm", "", product(gemm=True)),
     ops.matmul_integer: ("MatMulInteger", "", integers("awzW")),
     ops.qlinear_matmul: ("QLinearMatMul", "", integers("aszwSWyY")),
+    ops.tree_ensemble: ("TreeEnsemble", "ai.onnx.ml", trees()),
+    ops.tree_ensemble_regressor: ("TreeEnsembleRegressor", "ai.onnx.ml", voting_trees("target")),
+    ops.tree_ensemble_classifier: ("TreeEnsembleClassifier", "ai.onnx.ml", voting_trees("class")),
     MS.gelu: ("Gelu", "com.microsoft", activation()),
     MS.bias_gelu: ("BiasGelu", "com.microsoft", activation(bias=True)),
     MS.fast_gelu: ("FastGelu", "com.microsoft", activation() | activation(bias=True)),
@@ -250,8 +279,7 @@ def kernel_for(
     names = tuple("" if x is None else f"x{i}" for i, x in enumerate(case.inputs))
     node = Node(op_type, names, ("y",), case.attributes, domain, opset=28)
     constants = tuple(x if i in case.constants else None for i, x in enumerate(case.inputs))
-    own = found.prepare if case.constants else None
-    prepared = own(node, constants, storage) if own else None
+    prepared = found.prepare(node, constants, storage) if found.prepare else None
     return partial(prepared.call if prepared else found.function, **case.attributes), found
 
 

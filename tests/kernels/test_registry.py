@@ -14,7 +14,7 @@ def test_every_case_is_for_a_kernel_and_every_kernel_has_one() -> None:
 def test_every_kernel_is_in_a_module_that_tests_it() -> None:
     tested = [
         kernels.activations, kernels.attention, kernels.integers, kernels.normalization,
-        kernels.products, kernels.quantization, kernels.tables,
+        kernels.products, kernels.quantization, kernels.tables, kernels.trees,
     ]  # fmt: skip
     assert {f for module in tested for f in kernels_of(module)} == set(REPLACING)
 
