@@ -7,21 +7,27 @@ says in its docstring how far it may be from its operator, and a property test h
 from embedx.kernels import (  # each registers its kernels
     activations,
     attention,
+    elementwise,
     integers,
     normalization,
     products,
+    pruned,
     quantization,
+    quantized_linear,
     tables,
     trees,
+    views,
 )
-from embedx.kernels._blocks import blocks, fewest_rows, height_of_blocks, rows_of
+from embedx.kernels._blocks import FEWEST_ROWS, blocks, rows_of
 from embedx.kernels._registry import FUSED, REPLACING, Constants, Kernel, Prepared
+from embedx.kernels.dense import height_of_blocks
 from embedx.kernels.exact import EXACT
 from embedx.kernels.memory import fresh
 from embedx.kernels.storage import Storage
 
 __all__ = [
     "EXACT",
+    "FEWEST_ROWS",
     "FUSED",
     "REPLACING",
     "Constants",
@@ -30,10 +36,19 @@ __all__ = [
     "Storage",
     "activations",
     "attention",
+    "blocks",
+    "elementwise",
+    "fresh",
+    "height_of_blocks",
     "integers",
     "normalization",
     "products",
+    "pruned",
     "quantization",
+    "quantized_linear",
+    "rows_of",
     "tables",
     "trees",
+    "views",
+    "views",
 ]

@@ -17,20 +17,10 @@ CACHED = 2**15
 _GRAIN = 2**16
 """Elements below which a second thread costs more than it saves."""
 
+FEWEST_ROWS = 32
+"""Rows below which a thread costs more than it saves: every thread reads all weights."""
 _PRODUCTS = 2**22
 """Multiplications of a product below which a second thread costs more than it saves."""
-
-
-def height_of_blocks() -> int:
-    """How many rows go together through steps that work row by row."""
-    import os
-    return int(os.environ.get("EH", "128"))
-
-
-def fewest_rows() -> int:
-    """How many rows a thread has to have for its start to pay."""
-    import os
-    return int(os.environ.get("EF", "32"))
 
 
 def rows_of(x: Array) -> Array:

@@ -97,6 +97,15 @@ def packed(weight: Array) -> Array:
     return copy
 
 
+def height_of_blocks() -> int:
+    """How many rows go through several steps together.
+
+    With panels few enough for a second-level cache to hold all that is made of them. A product with
+    the whole matrix copies it first, for which only many rows make up.
+    """
+    return 128 if rows_for_panels() == math.inf else 1024
+
+
 @functools.cache
 def rows_for_panels() -> float:
     """With how many rows panels are faster than the whole matrix on this kind of processor.

@@ -19,7 +19,7 @@ from embedx import ops
 from embedx.kernels._blocks import CACHED, blocks, over_products, rows_of
 from embedx.kernels._registry import Constants, Prepared, fused, replaces
 from embedx.kernels.memory import fresh
-from embedx.kernels.quantization import dynamic_quantize_linear, to_narrow
+from embedx.kernels.quantization import to_narrow
 from embedx.kernels.storage import Storage, StoredMatrix, stored
 from embedx.model.graph import Array, Node, SparseTensor
 from embedx.ops import reserve
@@ -52,19 +52,29 @@ class IntegerMatrix:
                 total += part
         return total
 
+    def to_float(self, whole: Array, out: Array) -> None:
+        """Write ``whole @ W`` for whole float32 numbers, as int32 that is cast to float32."""
+        if len(self.runs) == 1:
+            self.runs[0][1].multiply(whole, out)
+        else:
+            np.copyto(out, ops.integer.to_int32(self.product(whole)), casting="same_kind")
+
     def __str__(self) -> str:
         runs = f" in {len(self.runs)} runs of rows" * (len(self.runs) > 1)
         return f"{self.runs[0][1]}; exact in float32{runs}"
 
 
-def integer_matrix(
-    weight: Array | SparseTensor, zero_point: Array | None, storage: Storage
-) -> IntegerMatrix:
-    """The prepared form of an 8-bit matrix with its zero point, one or one per column."""
+def centred(weight: Array | SparseTensor, zero_point: Array | None) -> Array:
+    """An 8-bit matrix minus its zero point, one or one per column, in float32."""
     whole = weight.dense() if isinstance(weight, SparseTensor) else weight
-    centred = whole.astype(np.float32)
+    values = whole.astype(np.float32)
     if zero_point is not None:
-        centred -= ops.integer.aligned(zero_point, whole, -1).astype(np.float32)
+        values -= ops.integer.aligned(zero_point, whole, -1).astype(np.float32)
+    return values
+
+
+def integer_matrix(centred: Array, storage: Storage) -> IntegerMatrix:
+    """The prepared form of a matrix of whole numbers between -255 and 255."""
     runs: list[tuple[slice, StoredMatrix]] = []
     start = 0
     while start < len(centred) or not runs:
@@ -143,7 +153,7 @@ def _matrix(
         return None
     if (named[1] and zero is None) or isinstance(zero, SparseTensor):
         return None
-    return integer_matrix(w, zero, storage)
+    return integer_matrix(centred(w, zero), storage)
 
 
 def _total(a: Array, matrix: IntegerMatrix, a_zero: Array | None) -> Array:
@@ -293,32 +303,6 @@ def matmul_integer_to_float(
     b_zero_point: Array | None = None, bias: Array | None = None, /,
 ) -> Array:  # fmt: skip
     """com.microsoft.MatMulIntegerToFloat, bit for bit; with a constant ``b`` only."""
-    return NotImplemented
-
-
-def _prepared_dynamic(node: Node, constants: Constants, storage: Storage) -> Prepared | None:
-    matrix = _matrix(node, constants, storage, 1, 3)
-    if matrix is None:
-        return None
-
-    def call(
-        a: Array, b: None, b_scale: Array, b_zero: None = None, bias: Array | None = None, /
-    ) -> Array:
-        quantized = dynamic_quantize_linear(a)
-        if quantized is NotImplemented or not _fits(a, matrix, b_scale, bias):
-            return NotImplemented
-        whole, a_scale, a_zero = quantized
-        return _scaled(whole, matrix, a_zero, None, np.asarray(a_scale * b_scale), bias)
-
-    return Prepared(call, matrix=1, note=str(matrix))
-
-
-@replaces(ops.microsoft.dynamic_quantize_matmul, prepare=_prepared_dynamic)
-def dynamic_quantize_matmul(
-    a: Array, b: Array, b_scale: Array, b_zero_point: Array | None = None,
-    bias: Array | None = None, /,
-) -> Array:  # fmt: skip
-    """com.microsoft.DynamicQuantizeMatMul, bit for bit; with a constant ``b`` only."""
     return NotImplemented
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from embedx import ops
-from embedx.kernels._blocks import over_products, over_rows, result_for, rows_of
+from embedx.kernels._blocks import over_products, rows_of
 from embedx.kernels._registry import Constants, Prepared, fused, replaces
+from embedx.kernels.elementwise import add
 from embedx.kernels.memory import fresh
 from embedx.kernels.storage import Storage, StoredMatrix, stored
-from embedx.model.graph import Array, Node
+from embedx.model.graph import Array, Node, SparseTensor
 from embedx.ops import reserve
 
 
@@ -89,15 +90,15 @@ def gemm(
 
 def _prepared_linear(node: Node, constants: Constants, storage: Storage) -> Prepared | None:
     count = len(node.inputs) // 2
-    weights, biases = constants[1 : count + 1], constants[count + 1 :]
-    if not all(isinstance(w, np.ndarray) and w.dtype == np.float32 for w in weights):
+    given = [c for c in constants[1:] if not isinstance(c, SparseTensor)]
+    weights = [w for w in given[:count] if w is not None and w.dtype == np.float32]
+    biases = given[count:]
+    if len(weights) < count or len(biases) < count:
         return None
-    matrix = stored(np.concatenate(weights, axis=1), storage)  # type: ignore[arg-type]
-    bias = np.zeros(matrix.shape[1], np.float32)
-    ends = np.cumsum([w.shape[1] for w in weights if w is not None])
-    for end, vector in zip(ends, biases, strict=True):
-        if vector is not None:
-            bias[end - len(vector) : end] = vector
+    matrix = stored(np.concatenate(weights, axis=1), storage)
+    pairs = zip(weights, biases, strict=True)
+    parts = [np.zeros(w.shape[1], np.float32) if b is None else b for w, b in pairs]
+    bias = np.concatenate(parts)
 
     def call(x: Array, *parameters: Array | None, out: Array | None = None) -> Array:
         y = multiplied(x, matrix, out)
@@ -114,23 +115,3 @@ def linear(x: Array, /, *parameters: Array | None) -> Array:
     result is (..., all columns). As good as :func:`matmul`.
     """
     return NotImplemented
-
-
-@replaces(ops.add, overwrites=(0, 1), rows=(0, 1))
-def add(a: Array, b: Array, /, *, out: Array | None = None) -> Array:
-    """Add-14, bit for bit."""
-    if not a.dtype == b.dtype == np.float32:
-        return NotImplemented
-    a, b = (b, a) if (b.ndim, b.size) > (a.ndim, a.size) else (a, b)
-    if np.broadcast_shapes(a.shape, b.shape) != a.shape or b.shape[-1:] != a.shape[-1:]:
-        return NotImplemented
-    y = result_for(a, out)
-    if b.ndim > 1 and b.shape != a.shape:
-        return np.add(a, b, out=y)
-    left, right, target = rows_of(a), b if b.ndim == 1 else rows_of(b), rows_of(y)
-
-    def work(block: slice) -> None:
-        np.add(left[block], right if right.ndim == 1 else right[block], out=target[block])
-
-    over_rows(work, *target.shape)
-    return y

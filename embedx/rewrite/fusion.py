@@ -8,14 +8,14 @@ else back to that graph.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from embedx.model.graph import Array, Graph, Node, SparseTensor, Value, captures
-from embedx.rewrite.normal import drop_dead
+from embedx.rewrite.normal import drop_dead, renamed
 from embedx.rewrite.patterns import Formula, Match, Patterns
 from embedx.rewrite.rule import Rule
 
@@ -126,8 +126,13 @@ def standing_for(
     nodes: list[Node] = []
     initializers: dict[str, Array | SparseTensor] = {}
     for node in (patterns.graph.nodes[i] for i in sorted(places)):
-        nodes += (node,) if node.literal is None else node.literal.nodes
-        initializers.update(node.literal.initializers if node.literal else {})
+        if node.literal is None:
+            nodes.append(node)
+            continue
+        # A rule may have given the node other inputs since it was built.
+        names = {v.name: edge for v, edge in zip(node.literal.inputs, node.inputs, strict=True)}
+        nodes += (_with_edges(inner, names) for inner in node.literal.nodes)
+        initializers.update(node.literal.initializers)
     graph = Graph(
         built.name, tuple(map(Value, built.inputs)), tuple(map(Value, built.outputs)),
         (*nodes, *more), initializers,
@@ -138,3 +143,7 @@ def standing_for(
             return None
         initializers[name] = value
     return replace(built, literal=graph)
+
+
+def _with_edges(node: Node, names: Mapping[str, str]) -> Node:
+    return renamed(node, lambda edge: names.get(edge, edge), {})

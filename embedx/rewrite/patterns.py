@@ -105,9 +105,7 @@ def call(
     A node with attributes is matched by a ``where`` that has looked at them.
     """
     several = operator if isinstance(operator, tuple) else (operator,)
-    # A decorated operator keeps the function that it was made from, which the registry knows.
-    plain = (getattr(o, "__wrapped__", o) for o in several)
-    return Call(frozenset(plain), inputs, where)
+    return Call(frozenset(map(_plain, several)), inputs, where)
 
 
 def _joined(kind: type[_Combination], a: Formula, b: Formula | float, sign: float) -> Formula:
@@ -199,13 +197,20 @@ class Patterns:
 
     def computes(self, place: int, operator: Behaviour) -> bool:
         """Whether the node at a place is one of an operator, as of its own opset."""
-        return self._behaviours[place] in call(operator).operators
+        return self._behaviours[place] == _plain(operator)
+
+    def readers(self, edge: str) -> set[int]:
+        """The places of the nodes that read an edge."""
+        return self._readers.get(edge, set())
+
+    def is_output(self, edge: str) -> bool:
+        """Whether the graph gives the edge."""
+        return edge in self._outputs
 
     def only_reader(self, edge: str) -> int | None:
         """The place of the one node that reads an edge, once, where nobody else needs it."""
-        readers = self._readers.get(edge, set())
-        alone = self._uses.get(edge) == 1 and edge not in self._outputs
-        return next(iter(readers)) if alone else None
+        alone = self._uses.get(edge) == 1 and not self.is_output(edge)
+        return next(iter(self.readers(edge))) if alone else None
 
     def constant(self, edge: str) -> Array | SparseTensor | None:
         """The edge's value if it is a constant, be it one of half precision that is cast."""
@@ -392,7 +397,8 @@ def _multiplied(parts: list[tuple[str, float]]) -> tuple[tuple[str, float], ...]
     return tuple(powers.items())
 
 
-def _plain(operator: Callable[..., Any]) -> Callable[..., Any]:
+def _plain(operator: Behaviour) -> Behaviour:
+    """A decorated operator keeps the function that it was made from, which the registry knows."""
     return getattr(operator, "__wrapped__", operator)
 
 

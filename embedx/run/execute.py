@@ -43,32 +43,19 @@ def execute(
     limit = math.inf if budget.max_bytes is None else budget.max_bytes
     place = 0
     while place < len(plan.steps):
-        stretch = plan.stretches.get(place) if observe is None else None
-        if stretch is not None and run_stretch(stretch, values, budget):
-            for step in stretch.steps:
-                for slot in step.dead:
-                    values[slot] = None
-            place = stretch.stop
-            continue
         step = plan.steps[place]
-        place += 1
         arguments = [values[slot] for slot in step.inputs]
         try:
             if budget.deadline is not None:
                 budget.check_time()
-            options: dict[str, Any] = {}
-            if step.bodies:
-                options = _bodies(step, values, budget, observe)
-            elif step.overwrites and observe is None:
-                options = spare(step, arguments)
-            if observe is None:
-                results = _computed(step, arguments, options)
+            stretch = plan.stretches.get(place) if observe is None else None
+            if stretch is not None and run_stretch(stretch, values, budget):
+                done = stretch.steps
             else:
-                results = observe(step, arguments, partial(_wanted, step, arguments, options))
-            if len(results) < len(step.outputs):
-                raise ValueError(f"{len(results)} outputs are made of {len(step.outputs)}")
-            budget.used += _kept(step, results, values)
-            del results  # which would refer to the values while the next step runs
+                done = (step,)
+                budget.used += _kept(
+                    step, _results(step, arguments, values, budget, observe), values
+                )
             if budget.used > limit:
                 budget.recount()
         except EmbedxError:
@@ -79,10 +66,29 @@ def execute(
             ) from error
         except Exception as error:
             raise NodeError(f"{_described(step, arguments)}: {error}") from error
-        for slot in step.dead:
-            values[slot] = None
+        for one in done:
+            for slot in one.dead:
+                values[slot] = None
+        place += len(done)
     budget.holders.pop()
     return [values[slot] for slot in plan.output_slots]
+
+
+def _results(
+    step: Step, arguments: list[Any], values: list[Any], budget: Budget, observe: Observer | None
+) -> Sequence[Any]:
+    options: dict[str, Any] = {}
+    if step.bodies:
+        options = _bodies(step, values, budget, observe)
+    elif step.overwrites and observe is None:
+        options = spare(step, arguments)
+    if observe is None:
+        results = _computed(step, arguments, options)
+    else:
+        results = observe(step, arguments, partial(_wanted, step, arguments, options))
+    if len(results) < len(step.outputs):
+        raise ValueError(f"{len(results)} outputs are made of {len(step.outputs)}")
+    return results
 
 
 def _computed(step: Step, arguments: list[Any], options: dict[str, Any]) -> Sequence[Any]:

@@ -14,8 +14,9 @@ from embedx.errors import BudgetError, ConfigError, EmbedxError, ModelError
 from embedx.model.graph import Graph
 from embedx.ops import OverBudgetError
 from embedx.rewrite import fuse_activations, fuse_attention, fuse_normalization, fuse_products
+from embedx.rewrite.drop_neurons import drop_neurons
 from embedx.rewrite.element_types import element_types
-from embedx.rewrite.join_products import join_products
+from embedx.rewrite.join_products import join_products, join_quantized_products
 from embedx.rewrite.normal import with_fed
 from embedx.rewrite.retype import carry_halves_wide, to_float64
 from embedx.rewrite.rule import Rule, everywhere
@@ -35,8 +36,10 @@ RULES: tuple[Rule, ...] = (
     *fuse_products.RULES,
     *fuse_activations.BIAS_RULES,
     *fuse_normalization.SKIP_RULES,
-    join_products,
     merge_equals,
+    drop_neurons,
+    join_products,
+    join_quantized_products,
     fold_constants,
 )
 """What ``Engine(optimize=True)`` applies in native precision, behind constant folding."""

@@ -47,8 +47,6 @@ class Stretch:
     """Steps one behind the other that work row by row, so that rows can go through all of them."""
 
     steps: tuple[Step, ...]
-    stop: int
-    """The place of the step behind them."""
     rows: tuple[int, ...]
     """The slots of outer values that are read row by row."""
     whole: tuple[int, ...]

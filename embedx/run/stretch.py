@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from embedx.kernels import blocks, height_of_blocks, fewest_rows, fresh, rows_of
+from embedx.kernels import FEWEST_ROWS, blocks, fresh, height_of_blocks, rows_of
 from embedx.model.graph import Array
 from embedx.ops import Budget, reserve
-from embedx.run.step import ABSENT, UNWANTED, Step, Stretch, spare
+from embedx.run.step import UNWANTED, Step, Stretch, spare
 from embedx.workers import pieces_of, spread
 
 
@@ -34,7 +34,7 @@ def stretches(steps: Sequence[Step], outputs: Sequence[int]) -> dict[int, Stretc
         rows = {s for s, by_row in outer if by_row and s not in made}
         whole = {s for s, by_row in outer if not by_row and s not in made}
         results = tuple(s for s in made if last.get(s, -1) >= stop)
-        found[start] = Stretch(tuple(some), stop, tuple(rows), tuple(whole), results)
+        found[start] = Stretch(tuple(some), tuple(rows), tuple(whole), results)
     return found
 
 
@@ -72,7 +72,7 @@ def run_stretch(stretch: Stretch, values: list[Any], budget: Budget) -> bool:
         return False
     lead = next(iter(rows.values())).shape[:-1]
     count = math.prod(lead)
-    if count <= height_of_blocks() and pieces_of(count, fewest_rows()) == 1:
+    if count <= height_of_blocks() and pieces_of(count, FEWEST_ROWS) == 1:
         return False
     whole = {slot: values[slot] for slot in (*stretch.rows, *stretch.whole) if slot not in rows}
     flat = {slot: rows_of(x) for slot, x in rows.items()}
@@ -99,7 +99,7 @@ def run_stretch(stretch: Stretch, values: list[Any], budget: Budget) -> bool:
             reserve((*lead, width), dtype)
             results[slot] = fresh((*lead, width), dtype)
         outs = {slot: rows_of(y) for slot, y in results.items()}
-        spread(piece, count, fewest_rows())
+        spread(piece, count, FEWEST_ROWS)
     except _DeclinedError:
         stretch.known[kind] = None
         return False
@@ -130,9 +130,7 @@ def _rows(stretch: Stretch, values: Sequence[Any]) -> dict[int, Array]:
     return found if len(leads) == 1 and not mixed else {}
 
 
-def _through(
-    stretch: Stretch, values: dict[int, Any], outs: Mapping[int, Array]
-) -> dict[int, Any]:
+def _through(stretch: Stretch, values: dict[int, Any], outs: Mapping[int, Array]) -> dict[int, Any]:
     """The values of one block behind all steps; those of ``outs`` are written there."""
     for step in stretch.steps:
         _advance(step, values, outs)
@@ -146,7 +144,9 @@ def _advance(step: Step, values: dict[int, Any], outs: Mapping[int, Array]) -> N
     made = step.call(*arguments, **options)
     if made is NotImplemented:
         raise _DeclinedError
-    for slot, value in zip(step.outputs, made if isinstance(made, tuple) else (made,), strict=False):
+    for slot, value in zip(
+        step.outputs, made if isinstance(made, tuple) else (made,), strict=False
+    ):
         values[slot] = value
         if slot in outs and value is not outs[slot]:
             np.copyto(outs[slot], value, casting="no")

@@ -69,7 +69,7 @@ class Case:
     """Whether the result is that of the operator to the bit."""
 
 
-def activation(bias: bool = False, **attributes: Any) -> Strategy:
+def activation(bias: bool = False, bits: bool = False, **attributes: Any) -> Strategy:
     @st.composite
     def case(draw: st.DrawFn) -> Case:
         x = draw(floats())
@@ -77,7 +77,7 @@ def activation(bias: bool = False, **attributes: Any) -> Strategy:
         # Rounding x moves exp(-x) by as many ulp as x has units; there the result is small.
         total = x if b is None else x + b
         lost = np.where(np.isfinite(total) & (total < 0), np.abs(total), 0)
-        return Case((x, b)[: 1 + bias], attributes, 3e-7, (4 + 2 * lost) * ULP)
+        return Case((x, b)[: 1 + bias], attributes, 3e-7, (4 + 2 * lost) * ULP, bits=bits)
 
     return case()
 
@@ -123,6 +123,30 @@ def addition(draw: st.DrawFn) -> Case:
     x = draw(floats())
     b = draw(floats(draw(st.sampled_from([x.shape, x.shape[-1:]]))))
     return Case(draw(st.sampled_from([(x, b), (b, x)])), bits=True)
+
+
+@st.composite
+def reshaping(draw: st.DrawFn) -> Case:
+    x = draw(floats())
+    sizes = [1, *x.shape[::-1]]
+    keep = draw(st.booleans())
+    sizes = [0, *x.shape[1:]] if keep else sizes
+    if draw(st.booleans()):
+        sizes[draw(st.integers(0, len(sizes) - 1))] = -1
+    return Case((x, np.array(sizes, np.int64)), bits=True, constants=(1,))
+
+
+@st.composite
+def splitting(draw: st.DrawFn, where: str) -> Case:
+    x = draw(floats())
+    ends = sorted(draw(st.lists(st.integers(0, x.shape[-1]), max_size=3)))
+    lengths = np.diff([0, *ends, x.shape[-1]])
+    axis = draw(st.sampled_from([-1, x.ndim - 1]))
+    if where == "attribute":
+        return Case((x,), {"axis": axis, "split": tuple(lengths.tolist())}, bits=True)
+    if draw(st.booleans()) or x.shape[-1] % 2:
+        return Case((x, lengths.astype(np.int64)), {"axis": axis}, bits=True, constants=(1,))
+    return Case((x,), {"axis": axis, "num_outputs": 2}, bits=True)
 
 
 @st.composite
@@ -229,6 +253,14 @@ CASES: dict[Callable[..., Any], tuple[str, str, Strategy]] = {
     ops.softmax: ("Softmax", "", softmax_case()),
     ops.softmax_1: ("Softmax", "old", softmax_case()),
     ops.add: ("Add", "", addition()),
+    ops.sub: ("Sub", "", addition()),
+    ops.mul: ("Mul", "", addition()),
+    ops.tanh: ("Tanh", "", activation(bits=True)),
+    ops.relu: ("Relu", "", activation(bits=True)),
+    ops.reshape: ("Reshape", "", reshaping()),
+    ops.split: ("Split", "", splitting("input")),
+    ops.joining.split_13: ("Split", "", splitting("input")),
+    ops.joining.split_2: ("Split", "", splitting("attribute")),
     ops.quantize_linear: ("QuantizeLinear", "", quantization()),
     ops.dequantize_linear: ("DequantizeLinear", "", quantization(back=True)),
     ops.dynamic_quantize_linear: ("DynamicQuantizeLinear", "", quantization(dynamic=True)),
@@ -260,9 +292,6 @@ CASES: dict[Callable[..., Any], tuple[str, str, Strategy]] = {
     MS.qlinear_leaky_relu: ("QLinearLeakyRelu", "com.microsoft", looked_up(alpha=0.1)),
     MS.matmul_integer_to_float: (
         "MatMulIntegerToFloat", "com.microsoft", integers("awsSzWb")
-    ),
-    MS.dynamic_quantize_matmul: (
-        "DynamicQuantizeMatMul", "com.microsoft", integers("xwSWb")
     ),
 }  # fmt: skip
 
@@ -324,6 +353,12 @@ STRANGE: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = [
     (ops.softmax_1, (np.ones((2, 3, 4), np.float32),), {"axis": 1}),
     (ops.add, (np.ones((2, 1), np.float32), np.ones(3, np.float32)), {}),
     (ops.add, (np.ones(3), np.ones(3)), {}),
+    (ops.sub, (np.ones((2, 1), np.float32), np.ones(3, np.float32)), {}),
+    (ops.mul, (np.ones(3), np.ones(3)), {}),
+    (ops.tanh, (np.ones(3),), {}),
+    (ops.relu, (np.float32(1),), {}),
+    (ops.reshape, (np.ones(3), np.array([3])), {}),
+    (ops.split, (np.ones((2, 3)), np.array([1, 1])), {}),
     (ops.layer_normalization, (np.ones((2, 1), np.float32), np.ones(3, np.float32)), {}),
     (ops.layer_normalization, (np.ones((2, 3), np.float32), np.ones(3, np.float32)), {"axis": 0}),
     (

@@ -13,11 +13,12 @@ def test_every_case_is_for_a_kernel_and_every_kernel_has_one() -> None:
 
 def test_every_kernel_is_in_a_module_that_tests_it() -> None:
     tested = [
-        kernels.activations, kernels.attention, kernels.integers, kernels.normalization,
-        kernels.products, kernels.quantization, kernels.tables, kernels.trees,
+        kernels.activations, kernels.attention, kernels.convolution, kernels.elementwise,
+        kernels.integers, kernels.normalization, kernels.products, kernels.quantization,
+        kernels.recurrent, kernels.tables, kernels.trees, kernels.views,
     ]  # fmt: skip
     assert {f for module in tested for f in kernels_of(module)} == set(REPLACING)
 
 
 def test_fused_kernels_are_tested_one_by_one() -> None:
-    assert set(FUSED) == {"Attention", "ScaledMatMulInteger"}
+    assert set(FUSED) == {"Attention", "Linear", "QuantizedLinear", "ScaledMatMulInteger"}

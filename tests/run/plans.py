@@ -6,9 +6,9 @@ from typing import Any
 
 from embedx.model.onnx_file import read_model
 from embedx.rewrite.normal import normal_form
-from embedx.run.step import Plan
 from embedx.run.plan import make_plan
 from embedx.run.prepare import prepare
+from embedx.run.step import Plan
 from tests.models import model
 
 

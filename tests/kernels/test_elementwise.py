@@ -1,0 +1,25 @@
+"""Elementwise arithmetic against its operators, to the bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from embedx.kernels import elementwise
+from tests.kernels.cases import check, check_declined, kernels_of, strange_to
+
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+
+@pytest.mark.parametrize("formula", kernels_of(elementwise), ids=lambda f: f.__name__)
+@given(st.data())
+def test_kernel(formula: Any, data: st.DataObject) -> None:
+    check(formula, data)
+
+
+@pytest.mark.parametrize(("formula", "inputs", "attributes"), strange_to(elementwise))
+def test_a_kernel_declines(formula: Any, inputs: Any, attributes: dict[str, Any]) -> None:
+    check_declined(formula, inputs, attributes)
