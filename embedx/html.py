@@ -7,19 +7,30 @@ from html import escape
 from typing import NamedTuple
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 66em; margin: 2em auto; padding: 0 1em; }
-table { border-collapse: collapse; margin: 0.5em 0 1em; }
-th, td { padding: 0.15em 0.9em; text-align: right; border-bottom: 1px solid #ccc; }
+:root { color-scheme: light dark; --page: #fff; --ink: #222; --line: #ccc; --bar: #9aa5b1;
+  --own: #2f6fb0; }
+@media (prefers-color-scheme: dark) {
+  :root { --page: #16191d; --ink: #e4e6e8; --line: #454b52; --bar: #6b7683; --own: #5b9bd8; }
+}
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 66em; margin: 2em auto; padding: 0 1em;
+  background: var(--page); color: var(--ink); overflow-wrap: break-word; }
+dt { font-weight: 600; }
+.wide { overflow-x: auto; margin: 0.5em 0 1em; }
+table { border-collapse: collapse; }
+th, td { padding: 0.15em 0.9em; text-align: right; border-bottom: 1px solid var(--line); }
 th, td { white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-svg { display: block; max-width: 100%; margin: 1em 0; font: 13px system-ui, sans-serif; }
-text { paint-order: stroke; stroke: #fff; stroke-width: 4px; }
-.bar { fill: #9aa5b1; } .own { fill: #2f6fb0; } .middle, .even { stroke: #222; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; }
+svg { display: block; width: 100%; min-width: 40em; font: 13px system-ui, sans-serif; }
+text { fill: var(--ink); paint-order: stroke; stroke: var(--page); stroke-width: 4px; }
+.bar { fill: var(--bar); } .own { fill: var(--own); } .faint { opacity: 0.5; }
+.middle, .even { stroke: var(--ink); }
 """
 
 
-_LEFT, _WIDTH, _RIGHT, _ROW = 280, 480, 140, 24
-"""Pixels: the labels, the longest bar, the numbers, the height of a bar."""
+_WIDTH, _RIGHT, _ROW = 480, 140, 24
+"""Pixels: the longest bar, the numbers, the height of a bar."""
+_LETTER = 7.5
+"""Pixels that a letter of a label takes, a wide one now and then included."""
 
 
 class Bar(NamedTuple):
@@ -32,6 +43,8 @@ class Bar(NamedTuple):
     """Whether it is about embedx."""
     middle: tuple[float, float] | None = None
     """Between which values half of the measurements lie."""
+    faint: bool = False
+    """Whether it only goes with the bar above."""
 
     @property
     def end(self) -> float:
@@ -42,27 +55,28 @@ class Bar(NamedTuple):
 def plot(bars: Sequence[Bar], even: float | None = None) -> str:
     """Horizontal bars from zero; with a line at ``even`` if that is given."""
     longest = max(even or 0, *(bar.end for bar in bars)) or 1
+    left = _LETTER * max(len(bar.label) for bar in bars) + 16
 
     def x(value: float) -> str:
-        return f"{_LEFT + _WIDTH * value / longest:.1f}"
+        return f"{left + _WIDTH * value / longest:.1f}"
 
-    def line(kind: str, left: float, right: float, top: float, bottom: float) -> str:
-        return f'<line class="{kind}" x1="{x(left)}" x2="{x(right)}" y1="{top}" y2="{bottom}"/>'
+    def line(kind: str, start: float, end: float, top: float, bottom: float) -> str:
+        return f'<line class="{kind}" x1="{x(start)}" x2="{x(end)}" y1="{top}" y2="{bottom}"/>'
 
     height = _ROW * len(bars)
     drawn = [] if even is None else [line("even", even, even, 0, height)]
     for i, bar in enumerate(bars):
         top = i * _ROW
-        kind = "own" if bar.own else "bar"
+        kind = ("own" if bar.own else "bar") + " faint" * bar.faint
         drawn += [
-            f'<text x="{_LEFT - 8}" y="{top + 17}" text-anchor="end">{escape(bar.label)}</text>',
-            f'<rect class="{kind}" x="{_LEFT}" y="{top + 4}" '
+            f'<text x="{left - 8:.1f}" y="{top + 17}" text-anchor="end">{escape(bar.label)}</text>',
+            f'<rect class="{kind}" x="{left:.1f}" y="{top + 4}" '
             f'width="{_WIDTH * bar.value / longest:.1f}" height="{_ROW - 8}"/>',
             f'<text x="{x(bar.end)}" dx="8" y="{top + 17}">{escape(bar.shown)}</text>',
         ]
         if bar.middle:
             drawn.append(line("middle", *bar.middle, top + 12, top + 12))
-    size = f"0 0 {_LEFT + _WIDTH + _RIGHT} {height}"
+    size = f"0 0 {left + _WIDTH + _RIGHT:.1f} {height}"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{size}" role="img">\n'
         + "\n".join(drawn)

@@ -4,35 +4,31 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
-from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import embedx
-from embedx.bench.turns import interleaved, one_core_busy, summary
+from embedx.bench.machine import machine
+from embedx.bench.turns import Entry, interleaved, one_core_busy, summary
 from embedx.difference import differences
 from embedx.errors import ConfigError, DeploymentError
-from embedx.model.graph import TensorType
+from embedx.model.graph import Array, TensorType
 from embedx.model.onnx_file import read_model
 from embedx.observe.profile import profiled
-from embedx.peers.process import Side
+from embedx.peers.known import TEXTS_ONLY, check_peers
+from embedx.peers.process import Side, Times
 from embedx.run.engine import Engine
 from embedx.text.embedder import load
 from embedx.text.locate import find_model
-from embedx.workers import available_cores
 
-PEERS = {"onnxruntime": "onnxruntime", "onnx.reference": "onnx"}
-"""Modules to compare with, and the packages that bring them."""
 _FIRST_TEXT = "The quick brown fox jumps over the lazy dog."
 
 
@@ -52,18 +48,18 @@ def parsed_shapes(text: str) -> list[tuple[int, int]]:
 
 
 def bench(
-    model: str | os.PathLike[str] | None = None,
+    models: Sequence[str | os.PathLike[str] | None] = (None,),
     *,
     peers: Sequence[str] = (),
     shapes: Sequence[tuple[int, int]] = (),
     texts: Sequence[str] = (),
     cold: bool = False,
     busy: bool = False,
-    threads: int = 1,
+    threads: Sequence[int] = (1,),
     iterations: int | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Measure a model in embedx and in each of ``peers`` on the same input and thread count.
+    """Measure models in embedx and in each of ``peers`` on the same input and thread counts.
 
     ``shapes`` are (batch size, tokens) of runs on made-up ids without padding, with ``busy`` once
     more while another process computes; ``texts`` are embedded end to end, tokenizer included;
@@ -71,53 +67,112 @@ def bench(
     a process of its own. ``iterations`` is how often each is measured (default: for about five
     seconds); ``progress`` is told what comes next.
 
-    The document has the machine, and a list of measurements. Times are seconds, memory is bytes,
-    ``embedx_speed`` above 1 means that embedx is faster than that peer.
+    Peers that leave batches of texts to their user are shown twice: ``sorted`` by length first, as
+    those do who look for speed, and ``naive``, in the given order.
 
-    Raises ConfigError for unknown or missing peers, or a peer that cannot run the model.
+    The document has the models, the machine, and a list of measurements. Times are seconds on the
+    clock (``wall``) and of computing, user and system (``cpu``), memory is bytes, ``embedx_speed``
+    above 1 means that embedx is faster than that peer.
+
+    Raises ConfigError for unknown or missing peers, or a peer that cannot run a model.
     """
-    for name in peers:
-        if name not in PEERS:
-            raise ConfigError(f"no runtime {name!r} to compare with; known: {', '.join(PEERS)}")
-        if find_spec(name.partition(".")[0]) is None:
-            raise ConfigError(f"{name} is not installed; try: pip install {PEERS[name]}")
-    for option, number in (("threads", threads), ("iterations", iterations)):
-        if number is not None and number < 1:
-            raise ConfigError(f"{option} must be at least 1, not {number}")
-    path = find_model(model)
+    check_peers(peers, with_texts=bool(texts) or cold)
+    found = {str(model or "default_model"): find_model(model) for model in models}
     # Absolute but not resolved: in a cache the files beside a link are not beside its target.
-    job: dict[str, Any] = {"model": str(path.absolute()), "threads": threads}
+    paths = {name: path.absolute() for name, path in found.items()}
     sides = list(dict.fromkeys(("embedx", *peers)))
     measured: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="embedx-bench-") as name:
         folder = Path(name)
-        if shapes:
-            engine = Engine(path, num_cores=threads)
-            for batch, length in shapes:
-                progress(f"{batch}x{length}")
-                measured += _runs(engine, batch, length, sides, job, folder, iterations, busy)
+        text_jobs = {}
         if texts or cold:
-            job |= _text_job(path, sides)
-        if texts:
-            progress(f"{len(texts)} texts")
-            measured.append(_throughput(texts, sides, job, folder, iterations))
-        if cold:
-            progress("cold starts")
-            measured.append(_cold_starts(sides, job, folder, iterations))
-    return {"model": str(path), "machine": machine(threads), "measurements": measured}
+            text_jobs = {name: _text_job(path, texts, sides) for name, path in paths.items()}
+        for count in threads:
+            setting = _Setting(paths, sides, count, iterations, folder)
+            told = f"{count} thread" + "s" * (count != 1)
+            if shapes:
+                engines = {name: Engine(path, num_cores=count) for name, path in paths.items()}
+            for batch, length in shapes:
+                progress(f"{batch}x{length}, {told}")
+                measured += _runs(setting, engines, batch, length, busy)
+            if texts:
+                progress(f"{len(texts)} texts, {told}")
+                measured.append(_throughput(setting, text_jobs, texts))
+            if cold:
+                progress(f"cold starts, {told}")
+                measured.append(_cold_starts(setting, text_jobs))
+    return {
+        "models": {name: str(path) for name, path in found.items()},
+        "machine": machine(peers),
+        "measurements": measured,
+    }
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What the measurements have in common."""
+
+    models: Mapping[str, Path]
+    sides: Sequence[str]
+    threads: int
+    iterations: int | None
+    folder: Path
+    """Where files for the sides' processes are put."""
+
+
+@contextmanager
+def _opened(
+    setting: _Setting, jobs: Mapping[Entry, Mapping[str, Any]]
+) -> Iterator[dict[Entry, Side]]:
+    """The sides' processes with their models open, told what they need; embedx comes first."""
+    with ExitStack() as stack:
+        yield {
+            entry: stack.enter_context(Side(entry.side, {**job, "threads": setting.threads}))
+            for entry, job in jobs.items()
+        }
 
 
 def _runs(
-    engine: Engine,
-    batch: int,
-    length: int,
-    names: Sequence[str],
-    job: Mapping[str, Any],
-    folder: Path,
-    iterations: int | None,
-    busy: bool,
+    setting: _Setting, engines: Mapping[str, Engine], batch: int, length: int, busy: bool
 ) -> Iterator[dict[str, Any]]:
     """Runs on one shape, the same under load if asked for, and where their time goes."""
+    shape = {"batch": batch, "sequence_length": length, "threads": setting.threads}
+    feeds = {name: _feeds(engine, batch, length) for name, engine in engines.items()}
+    jobs: dict[Entry, dict[str, Any]] = {}
+    for place, (name, engine) in enumerate(engines.items()):
+        file = setting.folder / f"feeds{place}.npz"
+        np.savez(file, *(a.astype(str) if a.dtype == object else a for a in feeds[name]))
+        job = {"model": str(setting.models[name]), "feeds": str(file), "names": engine.input_names}
+        jobs |= {Entry(name, side): job for side in setting.sides if side != TEXTS_ONLY}
+    with _opened(setting, jobs) as sides:
+        rows = _compared(setting, sides)
+        for row in rows:
+            row["texts_per_second"] = batch / row["wall_seconds"]
+        yield {
+            "kind": "run",
+            **shape,
+            "inputs": {
+                name: {
+                    given: list(array.shape)
+                    for given, array in zip(engine.input_names, feeds[name], strict=True)
+                }
+                for name, engine in engines.items()
+            },
+            "sides": rows,
+        }
+        if busy:
+            with one_core_busy():
+                loaded = summary(_in_turn(setting, sides))
+            for row, alone in zip(loaded, rows, strict=True):
+                row["slowdown"] = row["wall_seconds"] / alone["wall_seconds"]
+            yield {"kind": "run beside a busy process", **shape, "sides": loaded}
+    for name, engine in engines.items():
+        found = profiled(engine, feeds[name], setting.threads, setting.iterations)
+        yield {"kind": "operators", "model": name, **shape, **found}
+
+
+def _feeds(engine: Engine, batch: int, length: int) -> list[Any]:
+    """Made-up inputs of a shape that the model takes. Raises ConfigError if it takes another."""
     feeds = engine.generate_random_inputs(batch, length)
     ids = next(
         (feed.shape for feed in feeds if np.ndim(feed) == 2 and feed.dtype.kind in "iu"), None
@@ -125,46 +180,29 @@ def _runs(
     if ids not in (None, (batch, length)):
         raise ConfigError(f"the model takes {ids[0]}x{ids[1]} tokens only, not {batch}x{length}")
     engine.run(feeds)  # what is wrong with the model is told in its own words
-    file = folder / "feeds.npz"
-    np.savez(file, *(array.astype(str) if array.dtype == object else array for array in feeds))
-    shape = {"batch": batch, "sequence_length": length, "threads": job["threads"]}
-    with ExitStack() as stack:
-        job = {**job, "feeds": str(file), "names": engine.input_names}
-        sides = [stack.enter_context(Side(name, job)) for name in names]
-        rows = _compared(sides, folder, iterations)
-        for row in rows:
-            row["texts_per_second"] = batch / row["median_seconds"]
-        yield {
-            "kind": "run",
-            **shape,
-            "inputs": {
-                name: list(array.shape)
-                for name, array in zip(engine.input_names, feeds, strict=True)
-            },
-            "sides": rows,
-        }
-        if busy:
-            with one_core_busy():
-                loaded = summary(interleaved({s.name: s.run for s in sides}, iterations))
-            for row, alone in zip(loaded, rows, strict=True):
-                row["slowdown"] = row["median_seconds"] / alone["median_seconds"]
-            yield {"kind": "run beside a busy process", **shape, "sides": loaded}
-    yield {"kind": "operators", **shape, **profiled(engine, feeds, job["threads"], iterations)}
+    return feeds
 
 
-def _compared(sides: Sequence[Side], folder: Path, iterations: int | None) -> list[dict[str, Any]]:
+def _in_turn(setting: _Setting, sides: Mapping[Entry, Side]) -> dict[Entry, list[Times]]:
+    return interleaved({entry: side.run for entry, side in sides.items()}, setting.iterations)
+
+
+def _compared(setting: _Setting, sides: Mapping[Entry, Side]) -> list[dict[str, Any]]:
     """A row for each side: times, memory, and how far a peer's results are from ours."""
-    rows = summary(interleaved({side.name: side.run for side in sides}, iterations))
-    ours = sides[0].results(folder / "results.npz")
-    for row, side in zip(rows, sides, strict=True):
+    rows = summary(_in_turn(setting, sides))
+    ours: list[Array] = []
+    for row, (entry, side) in zip(rows, sides.items(), strict=True):
         row |= {"load_seconds": side.load_seconds, "peak_bytes": side.peak_bytes}
-        if side is not sides[0]:
-            row |= differences(ours, side.results(folder / "results.npz"))
+        results = side.results(setting.folder / "results.npz")
+        if entry.side == "embedx":
+            ours = results
+        else:
+            row |= differences(ours, results)
     return rows
 
 
-def _text_job(path: Path, names: Sequence[str]) -> dict[str, Any]:
-    """What a side must know to embed texts as embedx does."""
+def _text_job(path: Path, texts: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    """What a side must know to embed texts as embedx does, and how many tokens they have."""
     model = load(path, pooling_mode="mean")
     graph = read_model(path)
     folder = model.text_model.deployment.folder
@@ -173,6 +211,8 @@ def _text_job(path: Path, names: Sequence[str]) -> dict[str, Any]:
     outputs = [v.name for v in graph.outputs]
     edge = model.text_model.edge
     return {
+        "model": str(path),
+        "folder": str(folder.absolute()),
         "tokenizer": str((folder / "tokenizer.json").absolute()),
         "length": model.max_seq_length,
         "inputs": {
@@ -180,78 +220,51 @@ def _text_job(path: Path, names: Sequence[str]) -> dict[str, Any]:
         },
         "output": edge if edge in outputs else outputs[0],
         "comparable": edge in outputs,
+        "tokens": sum(len(text.ids) for text in model.tokenize(texts)),
     }
 
 
 def _throughput(
-    texts: Sequence[str],
-    names: Sequence[str],
-    job: Mapping[str, Any],
-    folder: Path,
-    iterations: int | None,
+    setting: _Setting, text_jobs: Mapping[str, Mapping[str, Any]], texts: Sequence[str]
 ) -> dict[str, Any]:
-    job = {**job, "texts": _text_file(texts, folder)}
-    with ExitStack() as stack:
-        sides = [stack.enter_context(Side(name, job)) for name in names]
-        rows = _compared(sides, folder, iterations)
+    file = _text_file(texts, setting.folder)
+    jobs = {
+        Entry(name, side, batches): {**job, "texts": file, "batches": batches}
+        for name, job in text_jobs.items()
+        for side in setting.sides
+        for batches in ((None,) if side in ("embedx", TEXTS_ONLY) else ("sorted", "naive"))
+    }
+    with _opened(setting, jobs) as sides:
+        rows = _compared(setting, sides)
     for row in rows:
-        row["texts_per_second"] = len(texts) / row["median_seconds"]
-        if row["side"] != "embedx" and not job["comparable"]:
+        row["texts_per_second"] = len(texts) / row["wall_seconds"]
+        if row["side"] != "embedx" and not text_jobs[row["model"]]["comparable"]:
             row |= {"max_abs_difference": None, "mean_abs_difference": None}
-    return {"kind": "texts", "texts": len(texts), "threads": job["threads"], "sides": rows}
+    return {
+        "kind": "texts",
+        "texts": len(texts),
+        "tokens": {name: job["tokens"] for name, job in text_jobs.items()},
+        "threads": setting.threads,
+        "sides": rows,
+    }
 
 
-def _cold_starts(
-    names: Sequence[str], job: Mapping[str, Any], folder: Path, iterations: int | None
-) -> dict[str, Any]:
-    job = {**job, "texts": _text_file([_FIRST_TEXT], folder)}
+def _cold_starts(setting: _Setting, text_jobs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    file = _text_file([_FIRST_TEXT], setting.folder)
 
-    def start(name: str) -> float:
+    def start(entry: Entry) -> Times:
+        job = {**text_jobs[entry.model], "texts": file, "batches": "naive"}
         begin = time.perf_counter()
-        with Side(name, job) as side:
-            side.run()
-            return time.perf_counter() - begin
+        with _opened(setting, {entry: job}) as sides:
+            sides[entry].run(once=True)
+            return Times(time.perf_counter() - begin, sides[entry].cpu_seconds)
 
-    times = interleaved({name: partial(start, name) for name in names}, iterations)
-    return {"kind": "cold start", "threads": job["threads"], "sides": summary(times)}
+    entries = [Entry(name, side) for name in text_jobs for side in setting.sides]
+    times = interleaved({entry: partial(start, entry) for entry in entries}, setting.iterations)
+    return {"kind": "cold start", "threads": setting.threads, "sides": summary(times)}
 
 
 def _text_file(texts: Sequence[str], folder: Path) -> str:
     path = folder / "texts.json"
     path.write_text(json.dumps(list(texts)), "utf-8")
     return str(path)
-
-
-def machine(threads: int) -> dict[str, Any]:
-    """What the measurements ran on."""
-    from threadpoolctl import threadpool_info
-
-    packages = ("embedx", "numpy", "scipy", "onnx", "onnxruntime", "tokenizers")
-    blas = [i for i in threadpool_info() if i["user_api"] == "blas"]
-    return {
-        "cpu": _cpu_name(),
-        "cores": available_cores(),
-        "threads": threads,
-        "system": platform.platform(),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version for name in packages if (version := _version(name))},
-            **{i["internal_api"]: f"{i['version']} ({i.get('architecture')})" for i in blas},
-        },
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return embedx.__version__ if package == "embedx" else metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _cpu_name() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text("utf-8")
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = re.findall(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    return names[0] if names else platform.machine()

@@ -6,77 +6,93 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from embedx.bench.report import duration, facts, remarks, table, title
+from embedx.bench.report import (
+    duration,
+    facts,
+    label,
+    legend,
+    models_of,
+    operators,
+    remarks,
+    table,
+    title,
+    work_of,
+)
 from embedx.html import STYLE, Bar, plot, table_of
 
 
 def as_html(document: dict[str, Any]) -> str:
     """The whole page."""
     measurements = document["measurements"]
-    about = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>\n" for k, v in facts(document))
-    parts = [f"<dl>\n{about}</dl>"]
-    for peer, bars in _speeds(measurements).items():
-        parts += [f"<h2>Speed of embedx, as a multiple of that of {escape(peer)}</h2>"]
-        parts += [plot(bars, even=1)]
+    parts = [_listed(facts(document))]
+    for heading, bars in _speeds(measurements).items():
+        parts += [f"<h2>{escape(heading)}</h2>", _wide(plot(bars, even=1))]
     for measurement in measurements:
-        parts += [f"<h2>{escape(title(measurement))}</h2>", *map(plot, _plots(measurement))]
-        parts += [table_of(table(measurement))]
+        parts += [f"<h2>{escape(title(measurement))}</h2>"]
+        parts += [_wide(plot(bars)) for bars in _plots(measurement)]
+        header, *rows = table(measurement)
+        full = [[*row, *[""] * (len(header) - len(row))] for row in rows]
+        parts += [_wide(table_of([header, *full]))]
         parts += [f"<p>{escape(remark)}</p>" for remark in remarks(measurement)]
+    parts += ["<h2>What the words mean</h2>", _listed(legend(document))]
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n'
+        '<meta name="viewport" content="width=device-width"/>\n'
         f"<title>embedx bench</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         "<h1>embedx bench</h1>\n" + "\n".join(parts) + "\n</body>\n</html>\n"
     )
 
 
+def _wide(content: str) -> str:
+    return f'<div class="wide">{content}</div>'
+
+
+def _listed(pairs: Sequence[tuple[str, str]]) -> str:
+    items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>\n" for name, text in pairs)
+    return f"<dl>\n{items}</dl>"
+
+
 def _speeds(measurements: Sequence[dict[str, Any]]) -> dict[str, list[Bar]]:
+    """The speed of embedx against each peer, on each model, by what was measured."""
+    compared = [m for m in measurements if "sides" in m]
+    several = len({side["model"] for m in compared for side in m["sides"]}) > 1
     bars: dict[str, list[Bar]] = {}
-    for measurement in measurements:
-        for side in measurement.get("sides", ())[1:]:
+    for measurement in compared:
+        threads = measurement["threads"]
+        for side in measurement["sides"]:
+            if side["side"] == "embedx":
+                continue
+            heading = f"Speed of embedx, as a multiple of that of {side['side']}"
+            if several:
+                heading += f", with {side['model']}"
+            words = filter(None, (work_of(measurement), side["batches"]))
+            told = f"{', '.join(words)}, {threads} thread" + "s" * (threads != 1)
             speed = side["embedx_speed"]
-            bars.setdefault(side["side"], []).append(
-                Bar(_short(measurement), speed, f"{speed:.2f}", own=True)
-            )
+            bars.setdefault(heading, []).append(Bar(told, speed, f"{speed:.2f}", own=True))
     return bars
 
 
-def _short(measurement: dict[str, Any]) -> str:
-    if "batch" not in measurement:
-        return str(measurement["kind"])
-    busy = ", busy" * (measurement["kind"] != "run")
-    return f"{measurement['batch']}x{measurement['sequence_length']}{busy}"
-
-
 def _plots(measurement: dict[str, Any]) -> list[list[Bar]]:
-    """Time, and memory where it is known, by side; or time by operator."""
+    """Time on the clock and of the processor, and memory where it is known; time by operator."""
     if measurement["kind"] == "operators":
         return [
             [
-                Bar(
-                    o["operator"], o["seconds"], f"{duration(o['seconds'])}, {o['share']:.1%}", True
-                )
-                for o in measurement["operators"]
+                Bar(o["operator"], o["seconds"], duration(o["seconds"]), own=True)
+                for o in operators(measurement)
             ]
         ]
-    sides = measurement["sides"]
-    times = [
-        Bar(
-            s["side"],
-            s["median_seconds"],
-            duration(s["median_seconds"]),
-            s["side"] == "embedx",
-            tuple(s["quartile_seconds"]),
-        )
-        for s in sides
-    ]
-    memory = [
-        Bar(
-            f"{s['side']}, peak memory",
-            s["peak_bytes"],
-            f"{s['peak_bytes'] / 1e6:.0f} MB",
-            s["side"] == "embedx",
-        )
-        for s in sides
-        if s.get("peak_bytes")
-    ]
+    times: list[Bar] = []
+    memory: list[Bar] = []
+    several = len(models_of(measurement)) > 1
+    for side in measurement["sides"]:
+        own = side["side"] == "embedx"
+        name = f"{side['model']}: {label(side)}" if several else label(side)
+        wall, cpu = side["wall_seconds"], side["cpu_seconds"]
+        middle = tuple(side["wall_quartiles"])
+        times += [
+            Bar(name, wall, duration(wall), own, middle),
+            Bar("CPU", cpu, duration(cpu), own, faint=True),
+        ]
+        if peak := side.get("peak_bytes"):
+            memory.append(Bar(f"{name}, peak memory", peak, f"{peak / 1e6:.0f} MB", own))
     return [bars for bars in (times, memory) if bars]

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from textwrap import wrap
 from typing import Any
+
+from embedx.peers.known import TEXTS_ONLY
+from embedx.peers.side import BATCH_SIZE
 
 
 def as_json(document: dict[str, Any]) -> str:
@@ -13,34 +17,51 @@ def as_json(document: dict[str, Any]) -> str:
     def dumped(value: Any) -> str:
         return json.dumps(value, allow_nan=False)
 
-    *head, (_, measurements) = {"schema_version": 1, **document}.items()
+    *head, (_, measurements) = {"schema_version": 2, **document}.items()
     facts = "".join(f"{dumped(key)}: {dumped(value)},\n" for key, value in head)
     lines = ",\n".join(map(dumped, measurements))
     return f'{{{facts}"measurements": [\n{lines}\n]}}'
 
 
 def as_text(document: dict[str, Any]) -> str:
-    """Tables to read in a terminal."""
-    lines = [f"{name:9s} {fact}" for name, fact in facts(document)]
+    """Tables to read in a terminal, without columns for which its usual width has no room."""
+    lines = []
+    for name, fact in facts(document):
+        lines += wrap(fact, _WIDTH, initial_indent=f"{name:9s} ", subsequent_indent=" " * 10,
+                      break_long_words=False, break_on_hyphens=False)  # fmt: skip
     for measurement in document["measurements"]:
-        header, *rows = table(measurement)
-        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-        lines += ["", title(measurement)]
-        for row in (header, *rows):
-            first, *others = (
-                cell.rjust(width) if i else cell.ljust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-            lines.append("  ".join((f"  {first}", *others)).rstrip())
-        lines += [f"  {line}" for line in remarks(measurement)]
+        lines += ["", title(measurement), *_fitting(table(measurement))]
+        for remark in remarks(measurement):
+            lines += wrap(remark, _WIDTH, initial_indent="  ", subsequent_indent="  ")
+    lines.append("")
+    for word, meaning in legend(document):
+        lines += wrap(f"{word}: {meaning}", _WIDTH, subsequent_indent="  ")
     return "\n".join(lines)
 
 
+def _fitting(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table, whose rows with but one cell are headings."""
+    for dispensable in ("", *_DISPENSABLE):
+        kept = [i for i, header in enumerate(rows[0]) if not dispensable or header != dispensable]
+        rows = [row if len(row) == 1 else [row[i] for i in kept] for row in rows]
+        widths = [max(map(len, cells)) for cells in zip(*(r for r in rows if r[1:]), strict=True)]
+        if sum(widths) + 2 * len(widths) <= _WIDTH:
+            break
+    lines = []
+    for row in rows:
+        first, *others = row
+        cells = [first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]
+        lines.append("  " + "  ".join(cells).rstrip() if others else first)
+    return lines
+
+
 def facts(document: dict[str, Any]) -> list[tuple[str, str]]:
-    """What was measured, and on what."""
-    machine = document["machine"]
+    """What was measured, when, and on what."""
+    machine, models = document["machine"], document["models"]
+    told = [path if name in path else f"{name}: {path}" for name, path in models.items()]
     return [
-        ("model", document["model"]),
+        *(("model", model) for model in told),
+        ("date", machine["date"]),
         ("machine", f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}"),
         ("versions", ", ".join(f"{k} {v}" for k, v in machine["versions"].items())),
     ]
@@ -48,31 +69,92 @@ def facts(document: dict[str, Any]) -> list[tuple[str, str]]:
 
 def title(measurement: dict[str, Any]) -> str:
     """The line above a measurement's table."""
-    kind, count = measurement["kind"], measurement["threads"]
-    threads = f"{count} thread" + "s" * (count != 1)
+    work, kind = work_of(measurement), measurement["kind"]
+    threads = f"{measurement['threads']} thread" + "s" * (measurement["threads"] != 1)
     if kind == "texts":
-        return f"{measurement['texts']} texts, tokenized and embedded, {threads}"
+        tokens = " or ".join(f"{n:,}" for n in dict.fromkeys(measurement["tokens"].values()))
+        work += f" of {tokens} tokens, tokenized and embedded"
+    elif kind == "cold start":
+        work = "a process from its start to the first embedding"
+    elif kind == "operators":
+        work = f"where the time goes in {measurement['model']}, {work}"
+    return f"{work}, {threads}"
+
+
+def work_of(measurement: dict[str, Any]) -> str:
+    """What is done, in short."""
+    kind = measurement["kind"]
+    if kind == "texts":
+        return f"{measurement['texts']:,} texts"
     if kind == "cold start":
-        return f"a process from its start to the first embedding, {threads}"
-    shape = f"{measurement['batch']}x{measurement['sequence_length']} tokens, {threads}"
-    return {"run": "", "operators": "where time goes, "}.get(kind, f"{kind}, ") + shape
+        return "cold start"
+    busy = ", beside a busy process" * kind.endswith("busy process")
+    return f"{measurement['batch']}x{measurement['sequence_length']} tokens{busy}"
+
+
+def label(side: dict[str, Any]) -> str:
+    """What a side is called among those on the same model."""
+    return ", ".join(filter(None, (side["side"], side["batches"])))
 
 
 def table(measurement: dict[str, Any]) -> list[Sequence[str]]:
-    """A header and rows of cells, all of one length."""
+    """A header, and rows of as many cells; where there are several models, a name above each's."""
     if measurement["kind"] == "operators":
         listed = [
             (o["operator"], str(o["count"]), duration(o["seconds"]), f"{o['share']:.1%}")
-            for o in measurement["operators"]
+            for o in operators(measurement)
         ]
         return [("operator", "steps", "time", "share"), *listed]
-    sides = measurement["sides"]
-    shown = [column for column in _COLUMNS if any(column[1] in side for side in sides)]
-    rows = [
-        ["" if side.get(field) is None else show(side[field]) for _, field, show in shown]
-        for side in sides
+    rows: list[Sequence[str]] = [[header for header, _ in _COLUMNS]]
+    models = models_of(measurement)
+    for model in models:
+        if models[1:]:
+            rows.append([model])
+        of_it = (side for side in measurement["sides"] if side["model"] == model)
+        rows += [[cell(side) or "" for _, cell in _COLUMNS] for side in of_it]
+    filled = [i for i, _ in enumerate(rows[0]) if any(row[i] for row in rows[1:] if row[1:])]
+    return [row if len(row) == 1 else [row[i] for i in filled] for row in rows]
+
+
+def operators(measurement: dict[str, Any]) -> list[dict[str, Any]]:
+    """The operators that take at least a hundredth of the time each, and the others as one."""
+    rows: list[dict[str, Any]] = measurement["operators"]
+    few = [row for row in rows if row["share"] < 0.01]
+    if not few[1:]:
+        return rows
+    sums = {key: sum(row[key] for row in few) for key in ("count", "seconds", "share")}
+    return [*(r for r in rows if r not in few), {"operator": f"({len(few)} others)", **sums}]
+
+
+def models_of(measurement: dict[str, Any]) -> list[str]:
+    """The names of the models that were measured together."""
+    return list(dict.fromkeys(side["model"] for side in measurement["sides"]))
+
+
+def legend(document: dict[str, Any]) -> list[tuple[str, str]]:
+    """The words in the tables, and what they mean."""
+    sides = [s for m in document["measurements"] for s in m.get("sides", ())]
+    ways = {side["batches"] for side in sides}
+    words = [
+        ("wall", "seconds on the clock, the median of all runs"),
+        ("\N{PLUS-MINUS SIGN}", "half of the runs lie within this of it"),
+        ("CPU", "seconds that the process computed, user and system, all threads together"),
+        ("load", "seconds until the model is ready; for texts those of all imports are in it"),
+        ("MB", "the most memory that the process held, in millions of bytes"),
     ]
-    return [[header for header, *_ in shown], *rows]
+    if any("embedx_speed" in side for side in sides):
+        words += [
+            ("embedx", "its speed on the clock as a multiple of this side's: above 1 it is faster"),
+            ("differs", "by how much any number differs from embedx's at most"),
+        ]
+    if "sorted" in ways:
+        words += [
+            ("sorted", f"{_BATCHES} of like length, each padded to the longest in its batch"),
+            ("naive", f"{_BATCHES} in the given order, padded in the same way"),
+        ]
+    if any(side["side"] == TEXTS_ONLY for side in sides):
+        words.append((TEXTS_ONLY, "its ONNX backend on the same file; it sorts texts by itself"))
+    return words
 
 
 def remarks(measurement: dict[str, Any]) -> list[str]:
@@ -89,24 +171,37 @@ def remarks(measurement: dict[str, Any]) -> list[str]:
 def duration(seconds: float) -> str:
     """Seconds as a person writes them.
 
-    >>> duration(0.0123)
-    '12.3 ms'
+    >>> duration(0.0123), duration(0.9999), duration(1234.5)
+    ('12.3 ms', '1000 ms', '1234 s')
     """
     size, unit = next((s, u) for s, u in ((1, "s"), (1e-3, "ms"), (0, "µs")) if seconds >= s)
-    return f"{seconds / (size or 1e-6):.3g} {unit}"
+    number = seconds / (size or 1e-6)
+    return f"{number:.3g} {unit}" if number < 999.5 else f"{number:.0f} {unit}"
 
 
-_COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
-    ("", "side", str),
-    ("median", "median_seconds", duration),
-    ("quartiles", "quartile_seconds", lambda pair: " to ".join(map(duration, pair))),
-    ("runs", "runs", str),
-    ("texts/s", "texts_per_second", "{:.1f}".format),
-    ("load", "load_seconds", duration),
-    ("peak memory", "peak_bytes", lambda size: f"{size / 1e6:.0f} MB"),
-    ("slowdown", "slowdown", "{:.2f}".format),
-    ("embedx is", "embedx_speed", "{:.2f} x as fast".format),
-    ("difference", "max_abs_difference", "{:.1e}".format),
-    ("on average", "mean_abs_difference", "{:.1e}".format),
+def _spread(side: dict[str, Any]) -> str | None:
+    low, high = side["wall_quartiles"]
+    return f"{(high - low) / 2 / side['wall_seconds']:.0%}" if side["runs"] > 1 else None
+
+
+def _of(field: str, show: Callable[[Any], str]) -> Callable[[dict[str, Any]], str | None]:
+    return lambda side: None if side.get(field) is None else show(side[field])
+
+
+_WIDTH = 79
+_DISPENSABLE = ("load", "texts/s", "MB")
+"""Columns that go, in this order, where a table is too wide; JSON and HTML have them."""
+_BATCHES = f"batches of {BATCH_SIZE} texts"
+_COLUMNS: tuple[tuple[str, Callable[[dict[str, Any]], str | None]], ...] = (
+    ("", label),
+    ("wall", _of("wall_seconds", duration)),
+    ("\N{PLUS-MINUS SIGN}", _spread),
+    ("CPU", _of("cpu_seconds", duration)),
+    ("texts/s", _of("texts_per_second", "{:.1f}".format)),
+    ("load", _of("load_seconds", duration)),
+    ("MB", _of("peak_bytes", lambda size: f"{size / 1e6:.0f}")),
+    ("slowdown", _of("slowdown", "{:.2f}".format)),
+    ("embedx", _of("embedx_speed", "{:.2f} x".format)),
+    ("differs", _of("max_abs_difference", "{:.1e}".format)),
 )
-"""Headers, and the fields of a side below them."""
+"""Headers, and the cells below them."""

@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from statistics import median, quantiles
-from typing import Any
+from typing import Any, NamedTuple
+
+from embedx.peers.process import Times
 
 _REST = 0.02
 """Seconds before a measurement: threads that wait in a loop for work have gone to sleep by then."""
@@ -19,50 +21,70 @@ _LONG = 20.0
 """Seconds of a run that is not repeated."""
 
 
+class Entry(NamedTuple):
+    """One side of a comparison, as it stands in a row of the result."""
+
+    model: str
+    side: str
+    """``embedx``, or the peer."""
+    batches: str | None = None
+    """How a peer that leaves it to its user puts texts together: ``sorted``, ``naive``."""
+
+
 def interleaved(
-    runs: Mapping[str, Callable[[], float]], iterations: int | None = None
-) -> dict[str, list[float]]:
-    """The seconds that each of ``runs`` tells, measured in turn after one run each to warm up.
+    runs: Mapping[Entry, Callable[[], Times]], iterations: int | None = None
+) -> dict[Entry, list[Times]]:
+    """The times that each of ``runs`` tells, measured in turn after one run each to warm up.
 
     Each is measured ``iterations`` times; by default for about five seconds, 3 to 50 times, and
     only once if that takes more than 20 seconds. The measurements of a side are spread evenly.
     """
-    times: dict[str, list[float]] = {name: [] for name in runs}
+    times: dict[Entry, list[Times]] = {entry: [] for entry in runs}
     wanted = {}
-    for name, run in runs.items():
+    for entry, run in runs.items():
         first = run()
-        wanted[name] = iterations or min(max(int(_BUDGET / max(first, 1e-9)), _FEWEST), _MOST)
-        if iterations is None and first > _LONG:
-            times[name], wanted[name] = [first], 0
+        most = int(_BUDGET / max(first.wall, 1e-9))
+        wanted[entry] = iterations or min(max(most, _FEWEST), _MOST)
+        if iterations is None and first.wall > _LONG:
+            times[entry], wanted[entry] = [first], 0
     rounds = max(wanted.values())
     for i in range(rounds):
-        for name, run in runs.items():
-            if (i + 1) * wanted[name] // rounds > i * wanted[name] // rounds:
+        for entry, run in runs.items():
+            if (i + 1) * wanted[entry] // rounds > i * wanted[entry] // rounds:
                 time.sleep(_REST)
-                times[name].append(run())
+                times[entry].append(run())
     return times
 
 
-def summary(times: Mapping[str, list[float]]) -> list[dict[str, Any]]:
-    """A row for each side: its median and quartiles, and for peers the speed of embedx.
+def summary(times: Mapping[Entry, list[Times]]) -> list[dict[str, Any]]:
+    """A row for each side: medians, quartiles, and for peers the speed of embedx.
 
-    ``embedx_speed`` is the peer's median over that of embedx: above 1, embedx is faster.
+    ``embedx_speed`` is the peer's median over that of embedx on the same model, on the clock and,
+    as ``embedx_cpu_speed``, by processor time: above 1, embedx is faster.
     """
-    own = median(times["embedx"])
+    own = {entry.model: _medians(times[entry]) for entry in times if entry.side == "embedx"}
     rows = []
-    for name, seconds in times.items():
-        low, middle, high = quantiles(seconds, method="inclusive") if seconds[1:] else seconds * 3
-        rows.append(
-            {
-                "side": name,
-                "runs": len(seconds),
-                "median_seconds": middle,
-                "quartile_seconds": [low, high],
-            }
-        )
-        if name != "embedx":
-            rows[-1]["embedx_speed"] = middle / own
+    for entry, measured in times.items():
+        walls = [t.wall for t in measured]
+        low, _, high = quantiles(walls, method="inclusive") if walls[1:] else walls * 3
+        middle = _medians(measured)
+        row = {
+            **entry._asdict(),
+            "runs": len(measured),
+            "wall_seconds": middle.wall,
+            "wall_quartiles": [low, high],
+            "cpu_seconds": middle.cpu,
+        }
+        if entry.side != "embedx":
+            ours = own[entry.model]
+            row["embedx_speed"] = middle.wall / ours.wall
+            row["embedx_cpu_speed"] = middle.cpu / ours.cpu if ours.cpu else None
+        rows.append(row)
     return rows
+
+
+def _medians(times: list[Times]) -> Times:
+    return Times(*map(median, zip(*times, strict=True)))
 
 
 @contextmanager

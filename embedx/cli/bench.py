@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from embedx.cli.arguments import MODEL, command
+from embedx.cli.arguments import MODEL, command, count
 from embedx.cli.output import complain, say, watched
 from embedx.cli.texts import lines
 from embedx.errors import ConfigError, InputError
@@ -18,9 +18,12 @@ def add_to(commands: Any) -> None:
     bench = command(
         commands, "bench", _bench, "measure the speed of a model, and of other runtimes beside it"
     )
-    bench.add_argument("model", nargs="?", help=MODEL)
+    bench.add_argument("models", nargs="*", metavar="model", help=f"{MODEL}; or several")
     bench.add_argument(
-        "--vs", metavar="PEERS", help="onnxruntime or onnx.reference, or both with a comma between"
+        "--vs",
+        metavar="PEERS",
+        help="runtimes to compare with, commas between: onnxruntime, onnx.reference, openvino, "
+        "sentence-transformers (for texts)",
     )
     bench.add_argument(
         "--shapes",
@@ -34,16 +37,38 @@ def add_to(commands: Any) -> None:
     bench.add_argument(
         "--load", action="store_true", help="repeat the shapes beside a process that computes"
     )
-    bench.add_argument("--threads", type=int, default=1, help="of each runtime (default: 1)")
-    bench.add_argument("--iterations", type=int, help="measurements (default: 5 seconds of them)")
+    bench.add_argument(
+        "--threads",
+        type=_counts,
+        default=[1],
+        metavar="N",
+        help="of each runtime; numbers with commas between are measured one after the other "
+        "(default: 1)",
+    )
+    bench.add_argument(
+        "--iterations", type=count, metavar="N", help="measurements (default: 5 seconds of them)"
+    )
     bench.add_argument("--html", type=Path, metavar="FILE", help="also write a page with plots")
+    bench.add_argument(
+        "--markdown",
+        type=Path,
+        metavar="FILE",
+        help="also put one table into a Markdown file, between the lines "
+        "<!-- embedx bench --> and <!-- /embedx bench -->",
+    )
+
+
+def _counts(text: str) -> list[int]:
+    return [count(part) for part in text.split(",")]
 
 
 def _bench(options: argparse.Namespace) -> None:
-    from embedx.bench import as_html, as_json, as_text, bench, parsed_shapes
+    from embedx.bench import as_html, as_json, as_markdown, as_text, bench, parsed_shapes, put_into
 
-    if options.html is not None:
-        check_writable(options.html)
+    for path in filter(None, (options.html, options.markdown)):
+        check_writable(path)
+    if options.markdown is not None:
+        put_into(_read(options.markdown), "")  # what is wrong with it is said now
     if options.load and not options.shapes and (options.texts or options.cold):
         raise ConfigError("--load repeats --shapes, which are not given")
     texts = [] if options.texts is None else [*filter(str.strip, lines(options.texts))]
@@ -53,7 +78,7 @@ def _bench(options: argparse.Namespace) -> None:
     if shapes is None and not texts and not options.cold:
         shapes = "8x128"
     document = bench(
-        options.model,
+        options.models or (None,),
         peers=options.vs.split(",") if options.vs else (),
         shapes=() if shapes is None else parsed_shapes(shapes),
         texts=texts,
@@ -67,6 +92,19 @@ def _bench(options: argparse.Namespace) -> None:
     if options.html is not None:
         with writing(options.html) as file:
             file.write(as_html(document).encode())
+    if options.markdown is not None:
+        text = put_into(_read(options.markdown), as_markdown(document))
+        with writing(options.markdown) as file:
+            file.write(text.encode())
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode()
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 (byte {error.start})") from error
 
 
 def _progress(what: str) -> None:

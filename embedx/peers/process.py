@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,13 @@ from embedx.errors import ConfigError
 from embedx.model.graph import Array
 
 _BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+
+
+class Times(NamedTuple):
+    """Seconds: on the clock, and of computing, user and system, by all threads of the process."""
+
+    wall: float
+    cpu: float
 
 
 class Side:
@@ -26,15 +33,18 @@ class Side:
 
     peak_bytes: int | None = None
     """The most memory that the process has held until the last run's end."""
+    cpu_seconds: float
+    """What the process has computed from its start to the last run's end."""
 
     def __init__(self, name: str, job: Mapping[str, Any]) -> None:
-        self.name = name
+        self._what = f"{name} cannot run {job['model']}"
         root = str(Path(__file__).parents[2])
         threads = str(job["threads"])
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))),
             "RAYON_NUM_THREADS": threads,  # the tokenizers' threads
+            "HF_HUB_OFFLINE": "1",
         }
         if name != "embedx":  # which pins BLAS itself
             environment.update(dict.fromkeys(_BLAS_THREADS, threads))
@@ -63,12 +73,12 @@ class Side:
         self._process.kill()
         self._process.communicate()
 
-    def run(self) -> float:
-        """The seconds of a run: of one, or the median of some if it is short."""
-        self._ask("")
+    def run(self, *, once: bool = False) -> Times:
+        """What a run takes: one, or the median of some if it is short and need not be ``once``."""
+        self._ask("once" if once else "run")
         answer = self._answer()
-        self.peak_bytes = answer["peak_bytes"]
-        return float(answer["seconds"])
+        self.peak_bytes, self.cpu_seconds = answer["peak_bytes"], answer["cpu_seconds_so_far"]
+        return Times(answer["seconds"], answer["cpu_seconds"])
 
     def results(self, path: Path) -> list[Array]:
         """The arrays that the last run gave; ``path`` is a file to pass them through."""
@@ -90,8 +100,8 @@ class Side:
         line = self._process.stdout.readline()
         if not line:
             code = self._process.wait()
-            raise ConfigError(f"{self.name} cannot run this: its process ended with code {code}")
+            raise ConfigError(f"{self._what}: its process ended with code {code}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise ConfigError(f"{self.name} cannot run this: {answer['error']}")
+            raise ConfigError(f"{self._what}: {answer['error']}")
         return answer

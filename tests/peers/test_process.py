@@ -25,7 +25,7 @@ def test_a_side_that_cannot_open_the_model(tmp_path: Path) -> None:
         "feeds": str(tmp_path / "feeds.npz"),
         "names": ["x"],
     }
-    with pytest.raises(ConfigError, match=r"^onnx.reference cannot run this: IsADirectoryError"):
+    with pytest.raises(ConfigError, match=r"^onnx.reference cannot run .*: IsADirectoryError"):
         Side("onnx.reference", job)
 
 
