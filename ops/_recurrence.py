@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -19,6 +19,14 @@ from ._typing import Array
 Cell: TypeAlias = Callable[..., tuple[Array, ...]]
 """From a direction, its projected input at one time step and its states to its next states."""
 Activation: TypeAlias = Callable[[Array], Array]
+Product: TypeAlias = Callable[[Array], Array]
+"""From (..., inner) to (..., columns)."""
+
+
+def _sigmoid(x: Array) -> Array:
+    with np.errstate(over="ignore"):  # 1 / infinity is right
+        return np.asarray(1 / (1 + np.exp(-x)))
+
 
 # Each function of the standard with the defaults of its alpha and beta, if it has them.
 _ACTIVATIONS: dict[str, tuple[Callable[..., Array], dict[str, float]]] = {
@@ -28,7 +36,7 @@ _ACTIVATIONS: dict[str, tuple[Callable[..., Array], dict[str, float]]] = {
     "leakyrelu": (activation.leaky_relu, {"alpha": 0.01}),
     "relu": (activation.relu, {}),
     "scaledtanh": (lambda x, alpha, beta: alpha * np.tanh(beta * x), {"alpha": 1.0, "beta": 1.0}),
-    "sigmoid": (activation.sigmoid, {}),
+    "sigmoid": (_sigmoid, {}),
     "softplus": (activation.softplus, {}),
     "softsign": (activation.softsign, {}),
     "tanh": (np.tanh, {}),
@@ -70,17 +78,51 @@ def _bound(
 
 
 @dataclass(frozen=True)
+class Weights:
+    """W or R as products, made once for all time steps, or for many runs.
+
+    The operators take it in the place of the array (directions, gates * hidden, inner).
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    products: tuple[tuple[Product, ...], ...]
+    """For each direction, from (..., inner) to the first gates, then to those behind them."""
+
+
+def weights(w: Array, parts: Sequence[int], product: Callable[[Array], Product]) -> Weights:
+    """The weights with so many gates in each product, which ``product`` makes of (inner, gates)."""
+    cuts = (_split(matrix.T, parts) for matrix in w)
+    return Weights(w.shape, w.dtype, tuple(tuple(map(product, cut)) for cut in cuts))
+
+
+def _split(x: Array, parts: Sequence[int]) -> list[Array]:
+    """Parts of the last axis, which has so many gates in each of them."""
+    return np.split(x, np.cumsum(parts)[:-1] * (x.shape[-1] // sum(parts)), axis=-1)
+
+
+def parted(x: Array, count: int) -> Array:
+    """The gates in the last axis of (batch, count * hidden): (count, batch, hidden)."""
+    return x.reshape(len(x), count, -1).swapaxes(0, 1)
+
+
+def _product(matrix: Array) -> Product:
+    straight = np.ascontiguousarray(matrix)  # a transposed one would be copied by each product
+    return lambda x: np.asarray(x @ straight)
+
+
+@dataclass(frozen=True)
 class Layer:
     """A recurrent layer with its sequences, time first."""
 
     x: Array
     """(time, batch, input)."""
-    w: Array
-    """(directions, gates * hidden, input)."""
-    r: Array
-    """(directions, gates * hidden, hidden)."""
+    w: Weights
+    r: Weights
     w_bias: Array
-    r_bias: Array
+    """(directions, gates * hidden)."""
+    r_bias: Sequence[Array]
+    """For each part of R, (directions, gates * hidden)."""
     lengths: Array
     backwards: tuple[bool, ...]
     """Whether each direction runs from the end."""
@@ -112,27 +154,49 @@ class Layer:
         reserve((time, *shape), self.x.dtype)
         y = np.zeros((time, *shape), self.x.dtype)
         finals = [self._initial(state, shape) for state in initial]
-        for k, backwards in enumerate(self.backwards):
-            inputs = self.from_input(k)
-            for step in range(self.lengths.max(initial=0)):
+        order = np.argsort(-self.lengths, kind="stable")
+        running = np.count_nonzero(self.lengths > np.arange(self.longest)[:, None], axis=1)
+        for k in range(len(self.backwards)):
+            places = self._places(k, order)
+            inputs, states = self.from_input(k)[places], [final[k, order] for final in finals]
+            outputs = np.zeros((self.longest, batch, hidden), self.x.dtype)
+            for step, count in enumerate(running.tolist()):
                 turn()
-                running = np.flatnonzero(step < self.lengths)
-                times = self.lengths[running] - 1 - step if backwards else step
-                new = cell(k, inputs[times, running], *(state[k, running] for state in finals))
-                for state, value in zip(finals, new, strict=True):
-                    state[k, running] = value
-                y[times, k, running] = new[0]
+                new = cell(k, inputs[step, :count], *(state[:count] for state in states))
+                outputs[step, :count] = new[0]
+                for state, value in zip(states, new, strict=True):
+                    state[:count] = value
+            y[: self.longest, k][places] = outputs
+            for final, state in zip(finals, states, strict=True):
+                final[k, order] = state
         if self.layout:
             return y.transpose(2, 0, 1, 3), *(final.swapaxes(0, 1) for final in finals)
         return y, *finals
 
-    def from_input(self, k: int) -> Array:
-        """The contribution of X to the gates of direction k: (time, batch, gates * hidden)."""
-        return np.asarray(self.x @ self.w[k].T + self.w_bias[k])
+    @property
+    def longest(self) -> int:
+        """The length of the longest sequence."""
+        return int(self.lengths.max(initial=0))
 
-    def from_state(self, k: int, h: Array) -> Array:
-        """The contribution of the states (batch, hidden) to the gates of direction k."""
-        return np.asarray(h @ self.r[k].T + self.r_bias[k])
+    def _places(self, k: int, order: Array) -> Any:
+        """For each step, at which times and in which sequences direction k is, in this order.
+
+        The order is that of the lengths: those that still run are the first ones.
+        """
+        if (self.lengths == self.longest).all():
+            return slice(None, None, -1 if self.backwards[k] else 1)
+        steps, ends = np.arange(self.longest)[:, None], self.lengths[order]
+        turned = np.where(steps < ends, ends - 1 - steps, steps)
+        return turned if self.backwards[k] else steps, order
+
+    def from_input(self, k: int) -> Array:
+        """The contribution of X to the gates of direction k: (longest, batch, gates * hidden)."""
+        ((product,), bias) = self.w.products[k], self.w_bias[k]
+        return product(self.x[: self.longest]) + bias
+
+    def from_state(self, k: int, h: Array, part: int = 0) -> Array:
+        """The contribution of states (batch, hidden) to a part of the gates of direction k."""
+        return self.r.products[k][part](h) + self.r_bias[part][k]
 
     def _initial(self, state: Array | None, shape: tuple[int, ...]) -> Array:
         if state is None:
@@ -145,23 +209,26 @@ class Layer:
 
 def layer(
     x: Array,
-    w: Array,
-    r: Array,
+    w: Array | Weights,
+    r: Array | Weights,
     b: Array | None,
     sequence_lens: Array | None,
     *,
-    gates: int,
+    gates: tuple[int, ...],
     direction: str,
     hidden_size: int | None,
     layout: int,
 ) -> Layer:
-    """A layer whose cells have ``gates`` gates. Raises ValueError for shapes that do not fit."""
+    """A layer whose states make so many gates in each product. Raises ValueError for wrong shapes.
+
+    Raises TypeError for different dtypes of X and B.
+    """
     orders = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
     if direction not in orders:
         raise ValueError(f"direction is one of {', '.join(orders)}, not {direction!r}")
     x = x.swapaxes(0, 1) if layout else x
     count, hidden = len(orders[direction]), r.shape[-1]
-    rows = gates * hidden
+    rows = sum(gates) * hidden
     if w.shape != (count, rows, x.shape[2]) or r.shape != (count, rows, hidden):
         raise ValueError(f"W {w.shape} and R {r.shape} do not fit X {x.shape}, {direction}")
     bias = np.zeros((count, 2 * rows), x.dtype) if b is None else b
@@ -172,7 +239,16 @@ def layer(
     lengths = np.full(batch, time) if sequence_lens is None else sequence_lens
     if lengths.shape != (batch,) or ((lengths < 0) | (lengths > time)).any():
         raise ValueError(f"sequence_lens {lengths.tolist()[:9]} for {batch} sequences up to {time}")
-    return Layer(x, w, r, bias[:, :rows], bias[:, rows:], lengths, orders[direction], layout)
+    return Layer(
+        x=x,
+        w=w if isinstance(w, Weights) else weights(w, (sum(gates),), _product),
+        r=r if isinstance(r, Weights) else weights(r, gates, _product),
+        w_bias=bias[:, :rows],
+        r_bias=_split(bias[:, rows:], gates),
+        lengths=lengths,
+        backwards=orders[direction],
+        layout=layout,
+    )
 
 
 def run_lstm(
@@ -188,18 +264,22 @@ def run_lstm(
     ``p`` (directions, 3 * hidden) are the peepholes of the gates i, o and f.
     """
     shape = (len(cells.backwards), 3 * cells.r.shape[2])
-    peepholes = np.zeros(shape, cells.x.dtype) if p is None else p
-    one_type(cells.x, peepholes)
-    if peepholes.shape != shape:
-        raise ValueError(f"P has shape {peepholes.shape}, expected {shape}")
+    if p is not None:
+        one_type(cells.x, p)
+        if p.shape != shape:
+            raise ValueError(f"P has shape {p.shape}, expected {shape}")
 
     def cell(k: int, x: Array, h: Array, c: Array) -> tuple[Array, ...]:
-        f, g, out = functions[k]
-        xi, xo, xf, xc = np.split(x + cells.from_state(k, h), 4, axis=-1)
-        pi, po, pf = np.split(peepholes[k], 3)
-        i = f(xi + pi * c)
-        forget = 1 - i if input_forget else f(xf + pf * c)
-        new = forget * c + i * g(xc)
-        return f(xo + po * new) * out(new), new
+        (f, g, out), hidden = functions[k], h.shape[1]
+        x = x + cells.from_state(k, h)
+        if p is None:
+            i, o, forget = parted(f(x[:, :-hidden]), 3)
+        else:
+            (xi, xo, xf), (pi, po, pf) = parted(x[:, :-hidden], 3), parted(p, 3)[:, k]
+            i, forget = f(xi + pi * c), f(xf + pf * c)
+        new = (1 - i if input_forget else forget) * c + i * g(x[:, -hidden:])
+        if p is not None:
+            o = f(xo + po * new)
+        return o * out(new), new
 
     return cells.run(cell, initial_h, initial_c)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
 from ._checks import one_type
-from ._recurrence import layer, run_lstm
+from ._recurrence import Product as Product
+from ._recurrence import Weights as Weights
+from ._recurrence import layer, parted, run_lstm
+from ._recurrence import weights as weights
 from ._registry import op
 from ._typing import Array
 
@@ -48,6 +49,7 @@ def rnn(
     bounds the input of ``f``, by default Tanh. Raises ValueError for shapes, lengths and attributes
     that do not fit, TypeError for different dtypes.
 
+    >>> import numpy as np
     >>> one = np.ones((1, 1, 1))
     >>> rnn(np.ones((3, 1, 1)), one, one, activations=("Relu",)).y.ravel()
     array([1., 2., 3.])
@@ -57,7 +59,7 @@ def rnn(
     one_type(x, w, r)
     cells = layer(
         x, w, r, b, sequence_lens,
-        gates=1, direction=direction, hidden_size=hidden_size, layout=layout,
+        gates=(1,), direction=direction, hidden_size=hidden_size, layout=layout,
     )  # fmt: skip
     # The default lists a second activation for a second direction.
     names = activations[: len(cells.backwards)]
@@ -97,6 +99,7 @@ def gru(
     behind it are 0. Raises ValueError for shapes, lengths and attributes that do not fit, TypeError
     for different dtypes.
 
+    >>> import numpy as np
     >>> gru(np.ones((2, 1, 1)), np.zeros((1, 3, 1)), np.zeros((1, 3, 1)), None, None,
     ...     np.ones((1, 1, 1))).y.ravel()
     array([0.5 , 0.25])
@@ -106,18 +109,19 @@ def gru(
     one_type(x, w, r)
     cells = layer(
         x, w, r, b, sequence_lens,
-        gates=3, direction=direction, hidden_size=hidden_size, layout=layout,
+        gates=(2, 1), direction=direction, hidden_size=hidden_size, layout=layout,
     )  # fmt: skip
     functions = cells.activations(
         activations, ("Sigmoid", "Tanh"), activation_alpha, activation_beta, clip
     )
 
     def cell(k: int, x: Array, h: Array) -> tuple[Array, ...]:
-        f, g = functions[k]
-        (rz, rr, rh), (bz, br, bh) = np.split(cells.r[k], 3), np.split(cells.r_bias[k], 3)
-        xz, xr, xh = np.split(x, 3, axis=-1)
-        z, r = f(xz + h @ rz.T + bz), f(xr + h @ rr.T + br)
-        candidate = g(xh + (r * (h @ rh.T + bh) if linear_before_reset else (r * h) @ rh.T + bh))
+        (f, g), hidden = functions[k], h.shape[1]
+        z, r = parted(f(x[:, :-hidden] + cells.from_state(k, h)), 2)
+        if linear_before_reset:
+            candidate = g(x[:, -hidden:] + r * cells.from_state(k, h, 1))
+        else:
+            candidate = g(x[:, -hidden:] + cells.from_state(k, r * h, 1))
         return ((1 - z) * candidate + z * h,)
 
     return Recurrent(*cells.run(cell, initial_h))
@@ -160,6 +164,7 @@ def lstm(
     ``sequence_lens`` (int32) has the length of each sequence; outputs behind it are 0. Raises
     ValueError for shapes, lengths and attributes that do not fit, TypeError for different dtypes.
 
+    >>> import numpy as np
     >>> lstm(np.ones((2, 1, 1)), np.zeros((1, 4, 1)), np.zeros((1, 4, 1)), None, None, None,
     ...      np.ones((1, 1, 1))).y_c.ravel()
     array([0.25])
@@ -169,7 +174,7 @@ def lstm(
     one_type(x, w, r)
     cells = layer(
         x, w, r, b, sequence_lens,
-        gates=4, direction=direction, hidden_size=hidden_size, layout=layout,
+        gates=(4,), direction=direction, hidden_size=hidden_size, layout=layout,
     )  # fmt: skip
     functions = cells.activations(
         activations, ("Sigmoid", "Tanh", "Tanh"), activation_alpha, activation_beta, clip
@@ -200,6 +205,7 @@ def rnn_1(
     Raises ValueError for shapes, lengths and attributes that do not fit, TypeError for different
     dtypes.
 
+    >>> import numpy as np
     >>> one = np.ones((1, 1, 1))
     >>> rnn_1(np.ones((3, 1, 1)), one, one, activations=("Relu",)).y_h.ravel()
     array([3.])
@@ -237,6 +243,7 @@ def gru_3(
     Raises ValueError for shapes, lengths and attributes that do not fit, TypeError for different
     dtypes.
 
+    >>> import numpy as np
     >>> gru_3(np.ones((2, 1, 1)), np.zeros((1, 3, 1)), np.zeros((1, 3, 1))).y_h.ravel()
     array([0.])
 
@@ -276,6 +283,7 @@ def lstm_1(
     Raises ValueError for shapes, lengths and attributes that do not fit, TypeError for different
     dtypes.
 
+    >>> import numpy as np
     >>> lstm_1(np.ones((2, 1, 1)), np.zeros((1, 4, 1)), np.zeros((1, 4, 1))).y_h.ravel()
     array([0.])
 

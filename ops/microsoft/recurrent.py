@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from .._checks import one_type
-from .._recurrence import Layer, layer, run_lstm
+from .._recurrence import Product, Weights, layer, run_lstm
 from .._registry import op
 from .._typing import Array
 from ..recurrent import LSTM
 from .quantized import dynamic_quantize_matmul
 
 
-@dataclass(frozen=True)
-class _QuantizedLayer(Layer):
-    """A layer whose products quantize their left side, with one scale for all running sequences."""
+def _quantized(w: Array | Weights, scale: Array, zero_point: Array) -> Weights:
+    """Weights (directions, inner, gates) whose products quantize what they are given."""
+    if isinstance(w, Weights):
+        return w
+    one_type(w, zero_point)
 
-    w_scale: Array
-    w_zero_point: Array
-    r_scale: Array
-    r_zero_point: Array
-
-    def from_input(self, k: int) -> Array:
-        used, one = self.x[: self.lengths.max(initial=0)], slice(k, k + 1)
-        return dynamic_quantize_matmul(
-            used, self.w[k].T, self.w_scale[one], self.w_zero_point[one], self.w_bias[k]
-        )
-
-    def from_state(self, k: int, h: Array) -> Array:
+    def product(k: int) -> Product:
         one = slice(k, k + 1)
-        return dynamic_quantize_matmul(
-            h, self.r[k].T, self.r_scale[one], self.r_zero_point[one], self.r_bias[k]
-        )
+        return lambda x: dynamic_quantize_matmul(x, w[k], scale[one], zero_point[one])
+
+    count, inner, gates = w.shape
+    return Weights((count, gates, inner), w.dtype, tuple((product(k),) for k in range(count)))
 
 
 @op("DynamicQuantizeLSTM", since=1, domain="com.microsoft")
@@ -75,17 +65,11 @@ def dynamic_quantize_lstm(
 
     Spec: com.microsoft.DynamicQuantizeLSTM-1.
     """
-    one_type(w, w_zero_point)
-    one_type(r, r_zero_point)
     cells = layer(
-        x, w.swapaxes(1, 2), r.swapaxes(1, 2), b, sequence_lens,
-        gates=4, direction=direction, hidden_size=hidden_size, layout=0,
+        x, _quantized(w, w_scale, w_zero_point), _quantized(r, r_scale, r_zero_point), b,
+        sequence_lens, gates=(4,), direction=direction, hidden_size=hidden_size, layout=0,
     )  # fmt: skip
     functions = cells.activations(
         activations, ("Sigmoid", "Tanh", "Tanh"), activation_alpha, activation_beta, clip
     )
-    quantized = _QuantizedLayer(
-        **vars(cells), w_scale=w_scale, w_zero_point=w_zero_point,
-        r_scale=r_scale, r_zero_point=r_zero_point,
-    )  # fmt: skip
-    return LSTM(*run_lstm(quantized, functions, p, initial_h, initial_c, input_forget))
+    return LSTM(*run_lstm(cells, functions, p, initial_h, initial_c, input_forget))

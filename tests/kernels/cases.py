@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +16,8 @@ from embedx import ops
 from embedx.kernels import REPLACING, Storage
 from embedx.model.graph import Array, Node
 from embedx.workers import threads
+from tests.ops.test_recurrent import layers as recurrent_layers
+from tests.ops.test_recurrent import sigmoid
 from tests.ops.test_trees import Tree
 from tests.ops.test_trees_legacy import Trees as VotingTrees
 from tests.ops.test_trees_legacy import table as tree_table
@@ -49,7 +52,7 @@ def assert_within(found: Array, exact: Array, absolute: Any, relative: Any = 0.0
 
 
 def exactly(formula: Callable[..., Any], *inputs: Array | None, **attributes: Any) -> Array:
-    wide = [None if x is None else x.astype(np.float64) for x in inputs]
+    wide = [x.astype(np.float64) if x is not None and x.dtype.kind == "f" else x for x in inputs]
     result = formula(*wide, **attributes)
     return np.asarray(result[0] if isinstance(result, tuple) else result)
 
@@ -245,6 +248,18 @@ def voting_trees(draw: st.DrawFn, kind: str) -> Case:
     return Case((tree_table(draw, rows, features),), attributes, bits=True)
 
 
+@st.composite
+def recurrent(
+    draw: st.DrawFn, operator: Callable[..., Any], gates: int, default: list[Any], *choices: str
+) -> Case:
+    states = 2 if operator is ops.lstm else 1
+    layer = draw(recurrent_layers(gates, default, states=states))
+    attributes = layer.attributes | {name: draw(st.integers(0, 1)) for name in choices}
+    y = operator(*layer.arguments, **attributes).y
+    bound = 256 * ULP * (1 + np.abs(y).max(initial=0))
+    return Case(tuple(layer.arguments), attributes, bound, constants=(1, 2))
+
+
 MS = ops.microsoft
 CASES: dict[Callable[..., Any], tuple[str, str, Strategy]] = {
     ops.gelu: ("Gelu", "", activation() | activation(approximate="tanh")),
@@ -270,6 +285,11 @@ CASES: dict[Callable[..., Any], tuple[str, str, Strategy]] = {
     ops.gemm: ("Gemm", "", product(gemm=True)),
     ops.matmul_integer: ("MatMulInteger", "", integers("awzW")),
     ops.qlinear_matmul: ("QLinearMatMul", "", integers("aszwSWyY")),
+    ops.rnn: ("RNN", "", recurrent(ops.rnn, 1, [math.tanh])),
+    ops.gru: ("GRU", "", recurrent(ops.gru, 3, [sigmoid, math.tanh], "linear_before_reset")),
+    ops.lstm: (
+        "LSTM", "", recurrent(ops.lstm, 4, [sigmoid, math.tanh, math.tanh], "input_forget")
+    ),
     ops.tree_ensemble: ("TreeEnsemble", "ai.onnx.ml", trees()),
     ops.tree_ensemble_regressor: ("TreeEnsembleRegressor", "ai.onnx.ml", voting_trees("target")),
     ops.tree_ensemble_classifier: ("TreeEnsembleClassifier", "ai.onnx.ml", voting_trees("class")),
