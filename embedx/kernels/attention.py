@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
 from embedx import ops
 from embedx.kernels._blocks import blocks, over_rows, result_for, rows_of
-from embedx.kernels._registry import fused, replaces
+from embedx.kernels._registry import Constants, Prepared, fused, replaces
 from embedx.kernels.memory import fresh
-from embedx.model.graph import Array
+from embedx.kernels.storage import Storage
+from embedx.kernels.views import reshaper
+from embedx.model.graph import Array, Node
 from embedx.ops import reserve
 from embedx.workers import spread
 
@@ -40,16 +43,18 @@ def softmax(input: Array, /, *, axis: int = -1, out: Array | None = None) -> Arr
         return NotImplemented
     y = result_for(input, out)
     source, target = rows_of(input), rows_of(y)
-    ones = np.ones((source.shape[1], 1), np.float32)
+    ones = np.ones(source.shape[1], np.float32)
 
     def work(block: slice, spare: Array) -> None:
         np.exp(source[block], out=spare)
-        sums = spare @ ones
-        if not _ordinary(sums):
-            np.subtract(source[block], source[block].max(axis=-1, keepdims=True), out=spare)
-            np.exp(spare, out=spare)
-            sums = spare @ ones
-        np.divide(spare, sums, out=target[block])
+        sums = np.vecdot(spare, ones)
+        # Each row on its own, lest its last bits depend on the rows that share its block.
+        odd = ~_ordinary(sums)
+        if odd.any():
+            rows = source[block][odd]
+            spare[odd] = np.exp(rows - rows.max(axis=-1, keepdims=True))
+            sums[odd] = np.vecdot(spare[odd], ones)
+        np.divide(spare, sums[:, None], out=target[block])
 
     over_rows(work, *source.shape, scratch=1)
     return y
@@ -61,15 +66,24 @@ def softmax_1(input: Array, /, *, axis: int = 1, out: Array | None = None) -> Ar
     return softmax(input, out=out) if axis in (-1, input.ndim - 1) else NotImplemented
 
 
-def _ordinary(sums: Array) -> bool:
-    return bool(sums.min() > _SMALLEST and sums.max() < _LARGEST)  # both False for NaN
+def _ordinary(sums: Array) -> Array:
+    return (sums > _SMALLEST) & (sums < _LARGEST)  # both False for NaN
 
 
-@fused("Attention")
+def _prepared_attention(node: Node, constants: Constants, storage: Storage) -> Prepared:
+    """With the constant shapes of heads looked at beforehand."""
+    given = [*constants, *[None] * 11][7:11]
+    views = [reshaper(shape) for shape in given]
+    return Prepared(partial(attention, views=views))
+
+
+@fused("Attention", prepare=_prepared_attention)
 def attention(
     q: Array, k: Array, v: Array, mask: Array | None = None, fill: Array | None = None,
-    dead: Array | None = None, bias: Array | None = None, /, *,
+    dead: Array | None = None, bias: Array | None = None, q_shape: Array | None = None,
+    k_shape: Array | None = None, v_shape: Array | None = None, y_shape: Array | None = None, /, *,
     scale: float = 1.0, axis: int = -1, to_bool: int = 0, joined: int = 0,
+    views: Sequence[Callable[[Array, Array], Array]] = (ops.reshape,) * 4,
 ) -> Array:  # fmt: skip
     """``softmax(q @ k * scale + mask + bias) @ v`` over the last two axes.
 
@@ -79,19 +93,49 @@ def attention(
     broadcast to the scores (..., queries, keys) and are added, or with ``fill`` the mask is True
     where scores become that number; ``to_bool`` makes it bool first; ``joined`` adds the bias to
     the mask and not to the scores. ``dead`` is the number that probabilities that are NaN become.
+
+    With ``q_shape`` q is first reshaped to that shape, (batch, queries, heads, size), and its axes
+    are brought in order, k and v likewise; with ``y_shape`` the heads of the result are put side by
+    side, and it is reshaped. ``views`` does the reshaping.
     """
+    shapes = (q_shape, k_shape, v_shape)
+    try:
+        q, k, v = (
+            x if shape is None else view(x, shape).transpose(axes)
+            for x, shape, view, axes in zip((q, k, v), shapes, views[:3], _AXES, strict=True)
+        )
+    except ValueError:
+        return NotImplemented
     masks = [m.astype(bool) if to_bool else m for m in (mask, bias) if m is not None]
     if joined and len(masks) == 2:
         if masks[0].dtype != masks[1].dtype:
             return NotImplemented
         masks = [ops.add(*masks)]
-    if not _takes(q, k, v, masks, fill, dead, axis):
+    if not _takes(q, k, v, masks, fill, dead, axis) or (y_shape is not None and q.ndim != 4):
         return NotImplemented
+    scores = (*q.shape[:-1], k.shape[-1])
+    # A mask of zeros, as texts without padding have it, changes nothing.
+    masks = [np.broadcast_to(m, scores) for m in masks if m.any()]
+    y = _attended(q, k, v, masks, fill, dead, scale)
+    if y_shape is None:
+        return y
+    try:
+        return views[3](y.swapaxes(1, 2), y_shape)
+    except ValueError:
+        return NotImplemented
+
+
+_AXES = ((0, 2, 1, 3), (0, 2, 3, 1), (0, 2, 1, 3))
+"""What makes q, k and v of heads that lie side by side in each token."""
+
+
+def _attended(
+    q: Array, k: Array, v: Array, masks: list[Array], fill: Array | None, dead: Array | None,
+    scale: float,
+) -> Array:  # fmt: skip
     lead, queries, keys = q.shape[:-2], q.shape[-2], k.shape[-1]
     memory, y = _result(lead, queries, v.shape[-1])
     places = list(_places(lead, queries, keys))
-    # A mask of zeros, as texts without padding have it, changes nothing.
-    masks = [np.broadcast_to(m, (*lead, queries, keys)) for m in masks if m.any()]
     ones = np.ones((keys, 1), np.float32)
 
     def scored(part: tuple[slice, ...], careful: bool = False) -> Array:
@@ -108,27 +152,34 @@ def attention(
                 np.copyto(scores, fill, where=m[part])
         return scores
 
-    def carefully(start: int, stop: int) -> None:
-        for part in places[start:stop]:
-            e = scored(part, careful=True)
-            np.subtract(e, e.max(axis=-1, keepdims=True), out=e)
-            np.exp(e, out=e)
-            np.divide(e, e @ ones, out=e)
-            if dead is not None:
-                np.copyto(e, dead, where=np.isnan(e))
-            np.matmul(e, v[part[:-1]], out=y[part])
+    def probabilities(part: tuple[slice, ...]) -> Array:
+        p = scored(part, careful=True)
+        np.subtract(p, p.max(axis=-1, keepdims=True), out=p)
+        np.exp(p, out=p)
+        np.divide(p, p @ ones, out=p)
+        if dead is not None:
+            np.copyto(p, dead, where=np.isnan(p))
+        return p
 
+    # Each matrix of scores goes one way or the other for itself: not even its last bits depend on
+    # the texts beside it.
     def work(start: int, stop: int) -> None:
-        for i in range(start, stop):
-            part = places[i]
+        for part in places[start:stop]:
             e = scored(part)
             np.exp(e, out=e)
             sums = e @ ones
-            if _ordinary(sums):
-                np.matmul(e, v[part[:-1]], out=y[part])
-                np.divide(y[part], sums, out=y[part])
-            else:
-                carefully(i, i + 1)
+            odd = ~_ordinary(sums).all(axis=(-2, -1), keepdims=True)
+            if odd.any():
+                np.copyto(e, probabilities(part), where=odd)
+                np.copyto(sums, np.float32(1), where=odd)
+            np.matmul(e, v[part[:-1]], out=y[part])
+            np.divide(y[part], sums, out=y[part])
+
+    def carefully(start: int, stop: int) -> None:
+        for part in places[start:stop]:
+            odd = ~np.isfinite(y[part]).all(axis=(-2, -1), keepdims=True)
+            if odd.any():
+                np.copyto(y[part], np.matmul(probabilities(part), v[part[:-1]]), where=odd)
 
     spread(work, len(places), 1)
     # Large values times a large sum may have overflowed before they were divided by it.

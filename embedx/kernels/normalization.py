@@ -138,7 +138,7 @@ def _normalized(
     total = fresh(y.shape, y.dtype) if keep_sum else y
     rows, width = rows_of(y).shape
     mean, inv_std = np.zeros((rows, 1), np.float32), np.empty((rows, 1), np.float32)
-    ones, eps = np.ones((width, 1), np.float32), np.float32(epsilon)
+    ones, eps = np.ones(width, np.float32), np.float32(epsilon)
     given = (rows_of(x), skip if skip is None else rows_of(skip), bias)
     sources = [a for a in (given[i] for i in order) if a is not None]
     sums, target = rows_of(total), rows_of(y)
@@ -150,7 +150,7 @@ def _normalized(
             # The row may be that of the input, so only the last sum goes there.
             first = np.add(first, other, out=row if i == len(others) else square)
         if centre:
-            mean[block] = first @ ones / np.float32(width)
+            mean[block, 0] = np.vecdot(first, ones) / np.float32(width)
             first = np.subtract(first, mean[block], out=done)
         variance = np.vecdot(first, first) / np.float32(width)
         inv_std[block, 0] = 1 / np.sqrt(variance + eps)

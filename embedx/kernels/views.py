@@ -11,26 +11,28 @@ import numpy as np
 from embedx import ops
 from embedx.kernels._registry import Constants, Prepared, replaces
 from embedx.kernels.storage import Storage
-from embedx.model.graph import Array, Node
+from embedx.model.graph import Array, Node, SparseTensor
+
+
+def reshaper(shape: Array | SparseTensor | None) -> Callable[[Array, Array], Array]:
+    """Reshape-25 to a shape that is a constant, and so looked at once."""
+    sizes = shape.tolist() if isinstance(shape, np.ndarray) and shape.ndim == 1 else None
+    if sizes is None or min(sizes, default=0) < -1 or sizes.count(-1) > 1:
+        return ops.reshape
+
+    def reshaped(data: Array, wanted: Array) -> Array:
+        if 0 in data.shape or 0 in sizes[data.ndim :]:
+            return ops.reshape(data, wanted)
+        return data.reshape([n or data.shape[i] for i, n in enumerate(sizes)])
+
+    return reshaped
 
 
 def _prepared_reshape(node: Node, constants: Constants, storage: Storage) -> Prepared | None:
-    shape = constants[1]
-    if not isinstance(shape, np.ndarray) or node.attributes.get("allowzero", 0):
+    if node.attributes.get("allowzero", 0):
         return None
-    sizes = shape.tolist()
-    if shape.ndim != 1 or min(sizes, default=0) < -1 or sizes.count(-1) > 1:
-        return None
-    return Prepared(partial(_reshaped, sizes))
-
-
-def _reshaped(sizes: list[int], data: Array, shape: Array, /, *, allowzero: int = 0) -> Array:
-    if 0 in sizes[data.ndim :] or 0 in data.shape:
-        return NotImplemented
-    try:
-        return data.reshape([n or data.shape[i] for i, n in enumerate(sizes)])
-    except ValueError:
-        return NotImplemented  # and the operator says why
+    reshaped = reshaper(constants[1])
+    return Prepared(lambda data, shape, allowzero=0: reshaped(data, shape))
 
 
 @replaces(ops.reshape, prepare=_prepared_reshape)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TypeAlias
+
 from embedx import ops
-from embedx.model.graph import FUSED_DOMAIN, Node
-from embedx.rewrite.fusion import Found, fusion
+from embedx.model.graph import FUSED_DOMAIN, Graph, Node
+from embedx.rewrite.fusion import Found, fusion, standing_for
 from embedx.rewrite.patterns import Call, Edge, Formula, Number, Patterns, call
+from embedx.rewrite.rule import rule
 
 _BOOL = ops.code_of(ops.dtype_of(9))
 
@@ -89,4 +93,89 @@ def attention(found: Found) -> Node | None:
     )  # fmt: skip
 
 
-RULES = (attention,)
+_MERGED = (0, 2, 1, 3)
+_ORDERS = (_MERGED, (0, 2, 3, 1), _MERGED)
+"""How heads that lie side by side in each token become q, k and v."""
+_TOKENS = "float[B, T, 8] q, float[B, T, 8] k, float[B, T, 8] v"
+
+
+@rule(
+    f"""g ({_TOKENS}) => (float[B, T, 8] y)
+    <int64[4] s = {{0, 0, 2, 4}}, int64[3] t = {{0, 0, 8}}> {{
+    a = Reshape(q, s)  b = Transpose<perm = [0, 2, 1, 3]>(a)
+    c = Reshape(k, s)  d = Transpose<perm = [0, 2, 1, 3]>(c)  e = Transpose<perm = [0, 1, 3, 2]>(d)
+    f = Reshape(v, s)  g = Transpose<perm = [0, 2, 1, 3]>(f)
+    p = MatMul(b, e)  w = Softmax<axis = -1>(p)  o = MatMul(w, g)
+    h = Transpose<perm = [0, 2, 1, 3]>(o)  y = Reshape(h, t) }}""",
+)
+def attention_of_heads(graph: Graph) -> Graph:
+    """Reshape and Transpose around embedx::Attention become shapes that it takes.
+
+    Reshape cuts a token into heads, and Transpose brings axes (batch, token, head, size) in the
+    order of q, k or v; behind, both put the heads side by side again. Nobody else reads what is
+    between. Each of the four is looked at for itself. The run looks whether there are four axes.
+    """
+    patterns = Patterns(graph)
+    replaced: dict[int, tuple[Node, ...]] = {}
+    for place, node in enumerate(graph.nodes):
+        if not patterns.computes(place, "Attention") or len(node.inputs) > 7:
+            continue
+        inputs = [*node.inputs, *[""] * (7 - len(node.inputs))]
+        places, end, output = {place}, place, node.outputs[0]
+        shapes = ["", "", "", ""]
+        for i, order in enumerate(_ORDERS):
+            found = _cut(patterns, inputs[i], order)
+            if found:
+                inputs[i], shapes[i], covered = found
+                places |= covered
+        merged = _merged(patterns, output)
+        if merged:
+            output, shapes[3], covered = merged
+            places |= covered
+            end = max(covered)
+        built = replace(node, inputs=(*inputs, *shapes), outputs=(output,), literal=None)
+        standing = standing_for(patterns, places, built) if len(places) > 1 else None
+        if standing:
+            replaced.update((p, ()) for p in places)
+            replaced[end] = (standing,)
+    nodes = (n for place, node in enumerate(graph.nodes) for n in replaced.get(place, (node,)))
+    return replace(graph, nodes=tuple(nodes)) if replaced else graph
+
+
+_Covered: TypeAlias = "tuple[str, str, set[int]] | None"
+"""An edge, the shape that leads to it or away from it, and the places of the nodes between."""
+
+
+def _cut(patterns: Patterns, edge: str, order: tuple[int, ...]) -> _Covered:
+    """What is cut into heads and ordered to give the edge."""
+    axes, covered = range(4), set[int]()
+    while (place := patterns.places.get(edge)) is not None and patterns.is_read_once(edge):
+        node = patterns.graph.nodes[place]
+        covered.add(place)
+        if patterns.computes(place, ops.reshape) and not node.attributes.get("allowzero", 0):
+            return (*node.inputs, covered) if tuple(axes) == order else None
+        perm = node.attributes.get("perm", ())
+        if not patterns.computes(place, ops.transpose) or sorted(perm) != [0, 1, 2, 3]:
+            return None
+        axes = [perm[axis] for axis in axes]
+        edge = node.inputs[0]
+    return None
+
+
+def _merged(patterns: Patterns, edge: str) -> _Covered:
+    """What becomes of the edge when its heads are put side by side."""
+    turn = patterns.only_reader(edge)
+    if turn is None or not patterns.computes(turn, ops.transpose):
+        return None
+    turned = patterns.graph.nodes[turn]
+    place = patterns.only_reader(turned.outputs[0])
+    if turned.attributes.get("perm") != _MERGED or place is None:
+        return None
+    node = patterns.graph.nodes[place]
+    plain = patterns.computes(place, ops.reshape) and not node.attributes.get("allowzero", 0)
+    if not plain or node.inputs[0] != turned.outputs[0]:
+        return None
+    return node.outputs[0], node.inputs[1], {turn, place}
+
+
+RULES = (attention, attention_of_heads)

@@ -207,10 +207,13 @@ class Patterns:
         """Whether the graph gives the edge."""
         return edge in self._outputs
 
+    def is_read_once(self, edge: str) -> bool:
+        """Whether one node needs an edge, once, and nobody else does."""
+        return self._uses.get(edge) == 1 and not self.is_output(edge)
+
     def only_reader(self, edge: str) -> int | None:
         """The place of the one node that reads an edge, once, where nobody else needs it."""
-        alone = self._uses.get(edge) == 1 and not self.is_output(edge)
-        return next(iter(self.readers(edge))) if alone else None
+        return next(iter(self.readers(edge))) if self.is_read_once(edge) else None
 
     def constant(self, edge: str) -> Array | SparseTensor | None:
         """The edge's value if it is a constant, be it one of half precision that is cast."""

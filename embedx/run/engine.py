@@ -48,10 +48,13 @@ class Engine:
     is rewritten to run faster, which may change results by rounding; ``skip_rules`` leaves some of
     the rewrites out (``embedx.run.prepare.RULES`` has them), ``optimize=False`` all of them.
     ``storage`` is how the optimized graph keeps constant matrices: ``"dense"``, ``"sparse"`` (in
-    compressed rows), or ``"auto"``, the faster one by their share of zeros; the plan's steps say
-    which. Two forms of a matrix may differ by rounding.
+    compressed rows), or ``"auto"``, the fastest form by how their zeros lie and, product by
+    product, by the number of rows; the plan's steps say which. Two forms of a matrix may differ by
+    rounding.
     ``batch_size`` and ``input_shapes`` replace declared dimensions; ``num_cores`` limits the
-    threads.
+    threads. With ``per_text`` the first axis of all inputs is one of texts, and a dynamically
+    quantized text has a scale of its own, as if it ran alone, where the graph allows that: the
+    plan's QuantizedLinear steps say so.
 
     ``max_bytes`` bounds the values that are alive at the same time in a run, weights not counted
     (default: half of what the machine, the control group and the address space leave free now);
@@ -74,6 +77,7 @@ class Engine:
         optimize: bool = True,
         skip_rules: Sequence[str] = (),
         storage: Storage = "auto",
+        per_text: bool = False,
         max_bytes: int | None = None,
         time_limit: float | None = None,
         max_iterations: int = 10_000_000,
@@ -93,8 +97,8 @@ class Engine:
         self._options: dict[str, Any] = {
             "batch_size": batch_size, "num_cores": num_cores, "input_shapes": input_shapes,
             "precision": precision, "optimize": optimize, "skip_rules": tuple(skip_rules),
-            "storage": storage, "max_bytes": max_bytes, "time_limit": time_limit,
-            "max_iterations": max_iterations,
+            "storage": storage, "per_text": per_text, "max_bytes": max_bytes,
+            "time_limit": time_limit, "max_iterations": max_iterations,
         }  # fmt: skip
         self._max_bytes = _half(free_bytes()) if max_bytes is None else max_bytes
         self._path = model if isinstance(model, str | os.PathLike) else None
@@ -112,6 +116,7 @@ class Engine:
             graph = prepare(
                 self.graph, self.precision,
                 optimize=optimize, skip=self._options["skip_rules"], fed=fed,
+                per_text=self._options["per_text"],
             )  # fmt: skip
             fast = self.precision == "native" and optimize
             self._plans[fed] = make_plan(

@@ -18,6 +18,7 @@ from embedx.rewrite.drop_neurons import drop_neurons
 from embedx.rewrite.element_types import element_types
 from embedx.rewrite.join_products import join_products, join_quantized_products
 from embedx.rewrite.normal import with_fed
+from embedx.rewrite.per_text import quantized_per_text
 from embedx.rewrite.retype import carry_halves_wide, to_float64
 from embedx.rewrite.rule import Rule, everywhere
 from embedx.rewrite.simplify import drop_identities, merge_equals
@@ -67,11 +68,13 @@ def prepare(
     optimize: bool = True,
     skip: Collection[str] = (),
     fed: Collection[str] = (),
+    per_text: bool = False,
 ) -> Graph:
     """The graph that a plan is made of, for feeds that override the defaults of ``fed``.
 
-    ``graph`` is in normal form. The rules in ``skip`` are left out. Raises ConfigError for a rule
-    that does not exist.
+    ``graph`` is in normal form. The rules in ``skip`` are left out. With ``per_text`` the first
+    axis of all inputs is one of texts, each of which is quantized for itself where that can be
+    done. Raises ConfigError for a rule that does not exist.
     """
     unknown = set(skip) - {rule.name for rule in RULES}
     if unknown:
@@ -80,11 +83,11 @@ def prepare(
     graph = everywhere(lambda inner: with_fed(inner, set()), with_fed(graph, set(fed)))
     if precision == "float64":
         graph = to_float64(graph)
-    graph = fold_constants(graph, precision)
+    written = graph = fold_constants(graph, precision)
     for rule in RULES if precision == "native" and optimize else ():
         if rule.name not in skip:
             graph = rule(graph)
-    return graph
+    return quantized_per_text(graph, written) if per_text else graph
 
 
 @contextmanager

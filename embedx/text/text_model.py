@@ -12,7 +12,7 @@ import numpy as np
 
 from embedx.errors import InputError, ModelError
 from embedx.model.external_data import digests, mapped_file, refuse_changed
-from embedx.model.graph import Array, Graph, TensorType, Value
+from embedx.model.graph import Array, Graph, Node, TensorType, Value
 from embedx.rewrite.cut import truncate, with_free_lengths
 from embedx.run.binding import Precision
 from embedx.run.engine import Engine
@@ -25,7 +25,9 @@ from embedx.text.tokens import Tokenizer, Tokens
 
 _log = logging.getLogger("embedx")
 
-_BATCH_WIDE = ("DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM")
+_BATCH_WIDE = (
+    "DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM", "QuantizedLinear"
+)  # fmt: skip
 """Operators whose scale depends on the whole tensor, so on a text's neighbours and padding."""
 
 
@@ -66,9 +68,9 @@ class TextModel:
             # Exports often declare a length that nothing in the graph depends on.
             graph, length = with_free_lengths(graph, length), None
         self._batch, self.fixed_length = batch, length
-        self.engine = Engine(graph, num_cores=num_cores, precision=precision)
+        self.engine = Engine(graph, num_cores=num_cores, precision=precision, per_text=True)
         self._rows = table_rows(self.engine.graph).get(self._ids.name)
-        self.one_by_one: bool = any(node.op_type in _BATCH_WIDE for node in graph.walk())
+        self.one_by_one: bool = any(_is_batch_wide(s.node) for s in self.engine.plan.walk())
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled are the path, the options, and the digests of the files that were read."""
@@ -181,6 +183,10 @@ def _unpickled(
     model = TextModel(read_folder(path, tokenizer=tokenizer), **options)
     refuse_changed(model._digests(), expected)
     return model
+
+
+def _is_batch_wide(node: Node) -> bool:
+    return node.op_type in _BATCH_WIDE and not node.attributes.get("by_text")
 
 
 def _role(value: Value, graph: Graph) -> str:
