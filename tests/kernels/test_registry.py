@@ -21,4 +21,10 @@ def test_every_kernel_is_in_a_module_that_tests_it() -> None:
 
 
 def test_fused_kernels_are_tested_one_by_one() -> None:
-    assert set(FUSED) == {"Attention", "Linear", "QuantizedLinear", "ScaledMatMulInteger"}
+    assert set(FUSED) == {
+        "Attention",
+        "Linear",
+        "PrunedMatMul",
+        "QuantizedLinear",
+        "ScaledMatMulInteger",
+    }
