@@ -12,7 +12,8 @@ from ._checks import int_list, one_type, per_channel
 from ._interpolation import linear_kernel, sample, taps
 from ._registry import op
 from ._typing import Array
-from ._windows import Windows, check_auto_pad, halves, per_axis, spans, windows
+from ._windows import Windows as Windows
+from ._windows import check_auto_pad, halves, per_axis, spans, windows
 
 
 @op("Conv", since=1, rounds=True)
@@ -64,12 +65,36 @@ def convolve(
     >>> convolve(np.array([[[1.0, 2.0]]]), np.array([[[3.0]]]))
     array([[[3., 6.]]])
     """
+    places = windows_of(
+        x, w, auto_pad=auto_pad, dilations=dilations, group=group,
+        kernel_shape=kernel_shape, pads=pads, strides=strides,
+    )  # fmt: skip
+    return _filtered(columns_of(x, places), w, group)
+
+
+def windows_of(
+    x: Array,
+    w: Array,
+    *,
+    auto_pad: str = "NOTSET",
+    dilations: tuple[int, ...] | None = None,
+    group: int = 1,
+    kernel_shape: tuple[int, ...] | None = None,
+    pads: tuple[int, ...] | None = None,
+    strides: tuple[int, ...] | None = None,
+) -> Windows:
+    """Where the filters of Conv stand on the image.
+
+    Raises ValueError for shapes and attributes that do not fit, TypeError for different dtypes.
+
+    >>> windows_of(np.zeros((1, 1, 5)), np.zeros((1, 1, 2)), strides=(2,)).counts
+    (2,)
+    """
     one_type(x, w)
     _check_filters(x, w, group, w.shape[1] * group, kernel_shape)
-    places = windows(
+    return windows(
         x.shape[2:], w.shape[2:], auto_pad=auto_pad, dilations=dilations, pads=pads, strides=strides
     )
-    return _filtered(_columns(x, places), w, group)
 
 
 def _filtered(columns: Array, w: Array, group: int) -> Array:
@@ -80,8 +105,13 @@ def _filtered(columns: Array, w: Array, group: int) -> Array:
     return y.reshape(len(columns), len(w), *counts)
 
 
-def _columns(x: Array, places: Windows) -> Array:
-    """Every window of the image as (batch, channels, *kernel, *counts)."""
+def columns_of(x: Array, places: Windows) -> Array:
+    """Every window of the zero-padded image, as a view (batch, channels, *kernel, *counts).
+
+    >>> columns_of(np.array([[[1, 2, 3]]]), windows((3,), (2,)))
+    array([[[[1, 2],
+             [2, 3]]]])
+    """
     seen = places.over(x)
     rank = len(places.size)
     return np.moveaxis(seen, range(-rank, 0), range(2, 2 + rank)) if rank else seen

@@ -7,6 +7,7 @@ says in its docstring how far it may be from its operator, and a property test h
 from embedx.kernels import (  # each registers its kernels
     activations,
     attention,
+    convolution,
     elementwise,
     integers,
     normalization,
@@ -38,6 +39,7 @@ __all__ = [
     "activations",
     "attention",
     "blocks",
+    "convolution",
     "elementwise",
     "fresh",
     "height_of_blocks",

@@ -17,6 +17,7 @@ import numpy as np
 
 from embedx import ops
 from embedx.kernels._blocks import CACHED, over_products, over_rows, result_for, rows_of
+from embedx.kernels._buffers import unbuffered
 from embedx.kernels._registry import Constants, Kernel, Prepared
 from embedx.kernels.memory import fresh
 from embedx.kernels.storage import Storage
@@ -51,7 +52,8 @@ def _arithmetic(ufunc: np.ufunc) -> Kernel:
 
         def work(block: slice) -> None:
             place: Any = (*[0] * axis, block)
-            ufunc(left[place], right[place], out=y[place])
+            with unbuffered():
+                ufunc(left[place], right[place], out=y[place])
 
         over_rows(work, shape[axis], y.size // shape[axis])
         return y
@@ -79,7 +81,8 @@ def _by_rows(formula: Callable[..., Any], axis: int | None = None) -> Kernel:
         rows = rows_of(x)
 
         def part(block: slice) -> tuple[Array, ...]:
-            result = formula(rows[block].astype(np.float64), *wide, **attributes)
+            with unbuffered():
+                result = formula(rows[block].astype(np.float64), *wide, **attributes)
             return result if isinstance(result, tuple) else (result,)
 
         widths = [p.shape[1] for p in part(slice(1))]

@@ -16,6 +16,7 @@ from embedx import ops
 from embedx.kernels import REPLACING, Storage
 from embedx.model.graph import Array, Node
 from embedx.workers import threads
+from tests.kernels.convolutions import convolutions
 from tests.ops.test_recurrent import layers as recurrent_layers
 from tests.ops.test_recurrent import sigmoid
 from tests.ops.test_trees import Tree
@@ -260,6 +261,12 @@ def recurrent(
     return Case(tuple(layer.arguments), attributes, bound, constants=(1, 2))
 
 
+@st.composite
+def convolution(draw: st.DrawFn, /, order: str, *, bits: bool = True, **options: Any) -> Case:
+    inputs, attributes, bound, constants = draw(convolutions(order, **options))
+    return Case(inputs, attributes, bound, constants=constants, bits=bits)
+
+
 MS = ops.microsoft
 CASES: dict[Callable[..., Any], tuple[str, str, Strategy]] = {
     ops.gelu: ("Gelu", "", activation() | activation(approximate="tanh")),
@@ -283,6 +290,19 @@ CASES: dict[Callable[..., Any], tuple[str, str, Strategy]] = {
     ops.rms_normalization: ("RMSNormalization", "", normalization(False, False, False)),
     ops.matmul: ("MatMul", "", product()),
     ops.gemm: ("Gemm", "", product(gemm=True)),
+    ops.conv: ("Conv", "", convolution("xf", bits=False) | convolution("xfb", bits=False)),
+    ops.conv_integer: ("ConvInteger", "", convolution("Xw") | convolution("XwzW")),
+    ops.qlinear_conv: (
+        "QLinearConv", "", convolution("XszwSWyY") | convolution("XszwSWyYB")
+    ),
+    MS.qlinear_conv: (
+        "QLinearConv", "com.microsoft",
+        convolution("XszwSWyY", channels_last=True) | convolution("XszwSWyYB", channels_last=True),
+    ),
+    MS.fused_conv: (
+        "FusedConv", "com.microsoft",
+        convolution("xfb", bits=False) | convolution("xfbr", bits=False),
+    ),
     ops.matmul_integer: ("MatMulInteger", "", integers("awzW")),
     ops.qlinear_matmul: ("QLinearMatMul", "", integers("aszwSWyY")),
     ops.rnn: ("RNN", "", recurrent(ops.rnn, 1, [math.tanh])),
@@ -398,6 +418,8 @@ STRANGE: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = [
     (ops.dequantize_linear, (np.ones(3, np.uint8), np.ones(3, np.float32)), {}),
     (ops.dynamic_quantize_linear, (np.full(3, np.nan, np.float32),), {}),
     (ops.matmul, (np.ones((2, 3), np.float32), np.ones((3, 2), np.float32)), {}),
+    (ops.conv, (np.ones((1, 1, 3), np.float32), np.ones((1, 1, 2), np.float32)), {}),
+    (ops.conv_integer, (np.ones((1, 1, 3), np.uint8), np.ones((1, 1, 2), np.uint8)), {}),
     (ops.matmul_integer, (np.ones((2, 3), np.float32), np.ones((3, 2), np.float32)), {}),
     (MS.qlinear_sigmoid, (np.ones(3, np.uint8), *[np.ones((), np.float32)] * 4), {}),
 ]
