@@ -1,6 +1,6 @@
-"""Recurrent layers whose weights are prepared as matrices for fast products.
+"""Recurrent layers whose weights are prepared for fast products.
 
-The layers are the operators' own, which take products in the place of arrays.
+The layers are the operators' own: they take products in the place of arrays.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import numpy as np
 
 from embedx import ops
 from embedx.kernels._blocks import over_products
-from embedx.kernels._registry import Constants, Preparation, Prepared, replaces
+from embedx.kernels._registry import FUSED, Constants, Preparation, Prepared, replaces
 from embedx.kernels.products import multiplied
 from embedx.kernels.storage import Storage, StoredMatrix, stored
-from embedx.model.graph import Array, Node, SparseTensor
-from embedx.ops.recurrent import LSTM, Product, Recurrent, weights
+from embedx.model.graph import FUSED_DOMAIN, Array, Node, SparseTensor
+from embedx.ops.recurrent import LSTM, Product, Recurrent, Weights, weights
 
 _FLOATS = ("float32", "float16", "bfloat16")
 
@@ -85,4 +85,47 @@ def gru(x: Array, w: Array, r: Array, /, *inputs: Array | None, **attributes: An
 @replaces(ops.rnn, prepare=_around(ops.rnn, 1))
 def rnn(x: Array, w: Array, r: Array, /, *inputs: Array | None, **attributes: Any) -> Recurrent:
     """RNN-22; as good as :func:`lstm`."""
+    return NotImplemented
+
+
+def _prepared_quantized(node: Node, constants: Constants, storage: Storage) -> Prepared | None:
+    stacks = [(constants[i], *constants[j : j + 2]) for i, j in ((1, 8), (2, 10))]
+    w, r = (_quantized(storage, *stack) for stack in stacks)
+    if w is None or r is None:
+        return None
+    operator: Callable[..., Any] = ops.microsoft.dynamic_quantize_lstm
+
+    def call(x: Array, _w: Array, _r: Array, /, *inputs: Array | None, **attributes: Any) -> Any:
+        if x.dtype != np.float32:
+            return NotImplemented
+        return operator(x, w, r, *inputs, **attributes)
+
+    return Prepared(call)
+
+
+def _quantized(storage: Storage, *stack: Array | SparseTensor | None) -> Weights | None:
+    """8-bit weights (directions, inner, gates) with their scales and zero points, if all fit."""
+    arrays = [value for value in stack if isinstance(value, np.ndarray)]
+    if len(arrays) < len(stack) or arrays[0].ndim != 3:
+        return None
+    w, scale, zero_point = arrays
+    shapes = {scale.shape, zero_point.shape} <= {w.shape[:1], w.shape[::2]}
+    types = w.dtype == zero_point.dtype and w.dtype.name in ("int8", "uint8")
+    if not shapes or not types or scale.dtype != np.float32:
+        return None
+    prepare = FUSED["QuantizedLinear"].prepare or (lambda *_: None)
+    linear = Node("QuantizedLinear", ("x", "w", "scale", "zero", ""), ("y",), domain=FUSED_DOMAIN)
+    each = [
+        prepare(
+            linear, (None, w[k], scale[k].reshape(-1), zero_point[k].reshape(-1), None), storage
+        )
+        for k in range(len(w))
+    ]
+    products = tuple((made.call,) for made in each if made is not None)
+    return Weights((len(w), w.shape[2], w.shape[1]), w.dtype, products)
+
+
+@replaces(ops.microsoft.dynamic_quantize_lstm, prepare=_prepared_quantized)
+def dynamic_quantize_lstm(x: Array, /, *inputs: Array | None, **attributes: Any) -> LSTM:
+    """com.microsoft.DynamicQuantizeLSTM, bit for bit; faster with constant weights only."""
     return NotImplemented

@@ -262,6 +262,36 @@ def recurrent(
 
 
 @st.composite
+def quantized_lstm(draw: st.DrawFn) -> Case:
+    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
+    time, batch, size = (draw(st.integers(1, 9)) for _ in range(3))
+    hidden, kind = draw(st.integers(1, 70)), draw(st.sampled_from([np.uint8, np.int8]))
+    direction = draw(st.sampled_from(["forward", "reverse", "bidirectional"]))
+    count, per_column = 1 + (direction == "bidirectional"), draw(st.booleans())
+    each = (count, 4 * hidden) if per_column else (count,)
+
+    def octets(*shape: int) -> Array:
+        return np.asarray(generator.integers(0, 256, shape).astype(np.uint8).view(kind))
+
+    def numbers(*shape: int) -> Array:
+        return np.asarray(generator.standard_normal(shape), np.float32)
+
+    def maybe(value: Array) -> Array | None:
+        return value if draw(st.booleans()) else None
+
+    inputs = (
+        numbers(time, batch, size), octets(count, size, 4 * hidden),
+        octets(count, hidden, 4 * hidden), maybe(numbers(count, 8 * hidden)),
+        maybe(generator.integers(0, time + 1, batch).astype(np.int32)),
+        maybe(numbers(count, batch, hidden)), maybe(numbers(count, batch, hidden)),
+        maybe(numbers(count, 3 * hidden)), np.abs(numbers(*each)) / 99, octets(*each),
+        np.abs(numbers(*each)) / 99, octets(*each),
+    )  # fmt: skip
+    attributes = {"direction": direction, "input_forget": draw(st.integers(0, 1))}
+    return Case(inputs, attributes, constants=(1, 2, 8, 9, 10, 11), bits=True)
+
+
+@st.composite
 def convolution(draw: st.DrawFn, /, order: str, *, bits: bool = True, **options: Any) -> Case:
     inputs, attributes, bound, constants = draw(convolutions(order, **options))
     return Case(inputs, attributes, bound, constants=constants, bits=bits)
@@ -328,6 +358,7 @@ CASES: dict[Callable[..., Any], tuple[str, str, Strategy]] = {
         "SkipSimplifiedLayerNormalization", "com.microsoft",
         normalization(True, False, False) | normalization(True, False, True),
     ),
+    MS.dynamic_quantize_lstm: ("DynamicQuantizeLSTM", "com.microsoft", quantized_lstm()),
     MS.qlinear_sigmoid: ("QLinearSigmoid", "com.microsoft", looked_up()),
     MS.qlinear_leaky_relu: ("QLinearLeakyRelu", "com.microsoft", looked_up(alpha=0.1)),
     MS.matmul_integer_to_float: (

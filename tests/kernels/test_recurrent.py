@@ -104,3 +104,31 @@ def test_wrong_inputs_are_refused_as_by_the_operator() -> None:
         for call in (kernel.call, ops.rnn):
             with pytest.raises(error, match=r"do not fit|must have one type"):
                 call(wrong, *inputs[1:], direction="bidirectional")
+
+
+def quantized(**changes: Any) -> Prepared | None:
+    inputs: dict[str, Any] = {
+        "w": np.zeros((1, 3, 8), np.uint8), "r": np.zeros((1, 2, 8), np.uint8), "b": None,
+        "lengths": None, "h": None, "c": None, "p": None, "w_scale": np.ones(1, np.float32),
+        "w_zero": np.zeros(1, np.uint8), "r_scale": np.ones((1, 8), np.float32),
+        "r_zero": np.zeros((1, 8), np.uint8),
+    } | changes  # fmt: skip
+    node = Node("DynamicQuantizeLSTM", ("x", *inputs), ("y",), domain="com.microsoft")
+    kernel = REPLACING[plain(ops.microsoft.dynamic_quantize_lstm)]
+    assert kernel.prepare
+    return kernel.prepare(node, (None, *inputs.values()), "auto")
+
+
+def test_quantized_weights_that_do_not_fit_are_left_to_the_operator() -> None:
+    kernel = quantized()
+    assert kernel
+    assert kernel.call(np.ones((1, 1, 3)), None, None) is NotImplemented
+    for changes in (
+        {"r": None},
+        {"w": np.zeros((3, 8), np.uint8)},
+        {"w": np.zeros((1, 3, 8), np.int8)},
+        {"r_zero": np.zeros(2, np.uint8)},
+        {"w_scale": None},
+        {"w_scale": np.ones(1)},
+    ):
+        assert quantized(**changes) is None
