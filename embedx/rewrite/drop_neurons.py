@@ -68,14 +68,14 @@ def drop_neurons(graph: Graph) -> Graph:
     """In ``f(x @ a + b) @ c``, columns of a and b and rows of c that have no effect are left out.
 
     A neuron has none if its row of c is zero; or if its own value is zero whatever x is, as with a
-    column of zeros in a and f(b) = 0, and its row of c is finite. f is made of steps that work
-    column by column and multiply no error; several products of the same x may meet in it, as in
-    gated layers. The matrices, and what is added or multiplied on the way, numbers or vectors, are
+    column of zeros in a and f(b) = 0, and its row of c is finite. f is made of activations, sums
+    and products, column by column; several products of the same x may meet in it, as in gated
+    layers. The matrices, and what is added or multiplied on the way, numbers or vectors, are
     float32 constants. Nobody else reads what is between x and the result.
 
     A neuron that is not finite would have an effect, NaN. So the result becomes
-    embedx::PrunedMatMul, which also looks at x: only if its rows are so short that no neuron that
-    is left out can overflow, it takes the others' values, and computes all as written if not.
+    embedx::PrunedMatMul, which also takes x: the run looks whether its rows are so short that no
+    neuron that is left out overflows, and computes all of them as written if not.
     """
     patterns = Patterns(graph)
     replaced: dict[int, Node] = {}
@@ -108,16 +108,15 @@ def drop_neurons(graph: Graph) -> Graph:
         if standing is None:
             continue
         replaced[place] = _covering_one(standing)
+        made = {e: f"{e}~kept" for inner in hidden.places for e in graph.nodes[inner].outputs}
         for inner in hidden.places:
-            step = graph.nodes[inner]
-            others = {edge: f"{edge}~kept" for edge in (*step.inputs, *step.outputs) if edge}
-            others[hidden.x] = hidden.x
-            for edge in step.inputs:
-                value = patterns.value(edge)
-                if value is not None:
-                    vectors = value.shape[-1:] == hidden.dropped.shape
-                    others[edge] = cut(edge, -1, kept) if vectors else edge
-            replaced[inner] = _with_edges(step, others)
+            values = {edge: patterns.value(edge) for edge in graph.nodes[inner].inputs}
+            vectors = {
+                edge: cut(edge, -1, kept)
+                for edge, value in values.items()
+                if value is not None and value.shape[-1:] == hidden.dropped.shape
+            }
+            replaced[inner] = _with_edges(graph.nodes[inner], {**made, **vectors})
     if not replaced:
         return graph
     nodes = tuple(replaced.get(place, node) for place, node in enumerate(graph.nodes))
@@ -166,7 +165,7 @@ def _single(patterns: Patterns, edge: str) -> Array | None:
 def _inside(patterns: Patterns, place: int) -> list[int]:
     """The nodes between an x and the product at a place: products with constants, and steps.
 
-    None if there are other nodes, or if others need what is between.
+    None of them if there are other nodes, or if others need what is between.
     """
     if not _by_constant(patterns, place):
         return []
