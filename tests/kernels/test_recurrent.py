@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from embedx import ops
 from embedx.kernels import REPLACING, Prepared, Storage, recurrent
 from embedx.model.graph import Array, Node
+from embedx.run.engine import Engine
+from embedx.run.plan import make_plan
 from tests.kernels.cases import check, kernels_of, plain
 from tests.strategies import HALVES, DType
 
@@ -132,3 +135,23 @@ def test_quantized_weights_that_do_not_fit_are_left_to_the_operator() -> None:
         {"w_scale": np.ones(1)},
     ):
         assert quantized(**changes) is None
+
+
+@pytest.mark.parametrize("name", GATES)
+def test_a_model_with_constant_weights_has_no_use_for_the_arrays(name: str) -> None:
+    x, w, r, *_ = layer(np.random.default_rng(0), GATES[name][1], 8, (5, 3))
+    given = {"w": w[:1], "r": r[:1]}
+    node = onnx.helper.make_node(name, ["x", *given], ["y"], hidden_size=8)
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph(
+            [node], "layer",
+            [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["t", "n", 24])],
+            [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)],
+            [onnx.numpy_helper.from_array(v, n) for n, v in given.items()],
+        ),
+        opset_imports=[onnx.helper.make_opsetid("", 14)], ir_version=9,
+    )  # fmt: skip
+    found, exact = (Engine(model, optimize=fast).run({"x": x})[0] for fast in (True, False))
+    np.testing.assert_allclose(found, exact, rtol=0, atol=1e-5)
+    plan = make_plan(Engine(model).graph, kernels=True)
+    assert all(value is None for value in plan.template)
