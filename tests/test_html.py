@@ -38,3 +38,8 @@ def test_bars_are_as_long_as_their_values(values: list[float], even: float | Non
     lines = [*root.iter(f"{SVG}line")]
     assert len(lines) == (even is not None)
     assert all(line.attrib["x1"] == line.attrib["x2"] for line in lines)
+
+
+def test_long_labels_have_room() -> None:
+    (text, _) = ElementTree.fromstring(plot([Bar("m" * 60, 1.0, "1")])).iter(f"{SVG}text")
+    assert float(text.attrib["x"]) > 60 * 7

@@ -89,17 +89,16 @@ def bench(
             text_jobs = {name: _text_job(path, texts, sides) for name, path in paths.items()}
         for count in threads:
             setting = _Setting(paths, sides, count, iterations, folder)
-            told = f"{count} thread" + "s" * (count != 1)
             if shapes:
                 engines = {name: Engine(path, num_cores=count) for name, path in paths.items()}
             for batch, length in shapes:
-                progress(f"{batch}x{length}, {told}")
+                progress(f"{batch}x{length}, threads: {count}")
                 measured += _runs(setting, engines, batch, length, busy)
             if texts:
-                progress(f"{len(texts)} texts, {told}")
+                progress(f"{len(texts)} texts, threads: {count}")
                 measured.append(_throughput(setting, text_jobs, texts))
             if cold:
-                progress(f"cold starts, {told}")
+                progress(f"cold starts, threads: {count}")
                 measured.append(_cold_starts(setting, text_jobs))
     return {
         "models": {name: str(path) for name, path in found.items()},
@@ -206,8 +205,10 @@ def _text_job(path: Path, texts: Sequence[str], names: Sequence[str]) -> dict[st
     model = load(path, pooling_mode="mean")
     graph = read_model(path)
     folder = model.text_model.deployment.folder
-    if names[1:] and not (folder / "tokenizer.json").is_file():
-        raise DeploymentError(f"{folder} has no tokenizer.json, which other runtimes' texts need")
+    needs = {"tokenizer.json": bool(names[1:]), "config.json": TEXTS_ONLY in names}
+    for file, needed in needs.items():
+        if needed and not (folder / file).is_file():
+            raise DeploymentError(f"{folder} has no {file}, which other runtimes' texts need")
     outputs = [v.name for v in graph.outputs]
     edge = model.text_model.edge
     return {

@@ -15,6 +15,7 @@ from embedx.bench.report import (
     operators,
     remarks,
     table,
+    threads_of,
     title,
     work_of,
 )
@@ -58,15 +59,14 @@ def _speeds(measurements: Sequence[dict[str, Any]]) -> dict[str, list[Bar]]:
     several = len({side["model"] for m in compared for side in m["sides"]}) > 1
     bars: dict[str, list[Bar]] = {}
     for measurement in compared:
-        threads = measurement["threads"]
         for side in measurement["sides"]:
             if side["side"] == "embedx":
                 continue
             heading = f"Speed of embedx, as a multiple of that of {side['side']}"
             if several:
                 heading += f", with {side['model']}"
-            words = filter(None, (work_of(measurement), side["batches"]))
-            told = f"{', '.join(words)}, {threads} thread" + "s" * (threads != 1)
+            words = (work_of(measurement), side["batches"], threads_of(measurement))
+            told = ", ".join(filter(None, words))
             speed = side["embedx_speed"]
             bars.setdefault(heading, []).append(Bar(told, speed, f"{speed:.2f}", own=True))
     return bars

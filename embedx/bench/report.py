@@ -41,8 +41,8 @@ def as_text(document: dict[str, Any]) -> str:
 
 def _fitting(rows: Sequence[Sequence[str]]) -> list[str]:
     """The lines of a table, whose rows with but one cell are headings."""
-    for dispensable in ("", *_DISPENSABLE):
-        kept = [i for i, header in enumerate(rows[0]) if not dispensable or header != dispensable]
+    for dispensable in (None, *_DISPENSABLE):
+        kept = [i for i, header in enumerate(rows[0]) if header != dispensable]
         rows = [row if len(row) == 1 else [row[i] for i in kept] for row in rows]
         widths = [max(map(len, cells)) for cells in zip(*(r for r in rows if r[1:]), strict=True)]
         if sum(widths) + 2 * len(widths) <= _WIDTH:
@@ -70,7 +70,6 @@ def facts(document: dict[str, Any]) -> list[tuple[str, str]]:
 def title(measurement: dict[str, Any]) -> str:
     """The line above a measurement's table."""
     work, kind = work_of(measurement), measurement["kind"]
-    threads = f"{measurement['threads']} thread" + "s" * (measurement["threads"] != 1)
     if kind == "texts":
         tokens = " or ".join(f"{n:,}" for n in dict.fromkeys(measurement["tokens"].values()))
         work += f" of {tokens} tokens, tokenized and embedded"
@@ -78,7 +77,13 @@ def title(measurement: dict[str, Any]) -> str:
         work = "a process from its start to the first embedding"
     elif kind == "operators":
         work = f"where the time goes in {measurement['model']}, {work}"
-    return f"{work}, {threads}"
+    return f"{work}, {threads_of(measurement)}"
+
+
+def threads_of(measurement: dict[str, Any]) -> str:
+    """How many threads each side had."""
+    count = measurement["threads"]
+    return f"{count} thread" + "s" * (count != 1)
 
 
 def work_of(measurement: dict[str, Any]) -> str:
@@ -133,28 +138,11 @@ def models_of(measurement: dict[str, Any]) -> list[str]:
 
 def legend(document: dict[str, Any]) -> list[tuple[str, str]]:
     """The words in the tables, and what they mean."""
-    sides = [s for m in document["measurements"] for s in m.get("sides", ())]
-    ways = {side["batches"] for side in sides}
-    words = [
-        ("wall", "seconds on the clock, the median of all runs"),
-        ("\N{PLUS-MINUS SIGN}", "half of the runs lie within this of it"),
-        ("CPU", "seconds that the process computed, user and system, all threads together"),
-        ("load", "seconds until the model is ready; for texts those of all imports are in it"),
-        ("MB", "the most memory that the process held, in millions of bytes"),
-    ]
-    if any("embedx_speed" in side for side in sides):
-        words += [
-            ("embedx", "its speed on the clock as a multiple of this side's: above 1 it is faster"),
-            ("differs", "by how much any number differs from embedx's at most"),
-        ]
-    if "sorted" in ways:
-        words += [
-            ("sorted", f"{_BATCHES} of like length, each padded to the longest in its batch"),
-            ("naive", f"{_BATCHES} in the given order, padded in the same way"),
-        ]
-    if any(side["side"] == TEXTS_ONLY for side in sides):
-        words.append((TEXTS_ONLY, "its ONNX backend on the same file; it sorts texts by itself"))
-    return words
+    measurements = document["measurements"]
+    sides = [side for m in measurements for side in m.get("sides", ())]
+    used = {header for m in measurements for header in table(m)[0]}
+    used |= {side["batches"] for side in sides} | {s["side"] for s in sides if "embedx_speed" in s}
+    return [(word, meaning) for word, meaning in _MEANINGS.items() if word in used]
 
 
 def remarks(measurement: dict[str, Any]) -> list[str]:
@@ -205,3 +193,18 @@ _COLUMNS: tuple[tuple[str, Callable[[dict[str, Any]], str | None]], ...] = (
     ("differs", _of("max_abs_difference", "{:.1e}".format)),
 )
 """Headers, and the cells below them."""
+
+_MEANINGS = {
+    "wall": "seconds on the clock, the median of all runs",
+    "\N{PLUS-MINUS SIGN}": "half of the runs lie within this of it",
+    "CPU": "seconds that the process computed, user and system, all threads together",
+    "load": "seconds until the model is ready; for texts those of all imports are in it",
+    "MB": "the most memory that the process held, in millions of bytes",
+    "slowdown": "the time beside a busy process over that alone",
+    "embedx": "its speed on the clock as a multiple of this side's: above 1 it is faster",
+    "differs": "by how much any number differs from embedx's at most",
+    "sorted": f"{_BATCHES} of like length, each padded to the longest in its batch",
+    "naive": f"{_BATCHES} in the given order, padded in the same way",
+    TEXTS_ONLY: "its ONNX backend on the same file; it sorts texts by itself",
+}
+"""Words that a table may hold."""

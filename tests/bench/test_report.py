@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from embedx.bench import as_json, as_text
-from embedx.bench.report import operators
+from embedx.bench.report import legend, operators
 from tests.bench.conftest import PEERS
 
 
@@ -59,3 +59,15 @@ def test_operators_that_take_next_to_nothing_are_one_row() -> None:
     assert kept == rows[:2]
     assert (others["operator"], others["count"], others["seconds"]) == ("(2 others)", 4, 2.0)
     assert operators({"operators": rows[:3]}) == rows[:3]
+
+
+def test_the_words_in_the_tables_are_explained_and_no_others(
+    document: dict[str, Any], of_two: dict[str, Any]
+) -> None:
+    words = {word for word, _ in legend(document)}
+    assert words == {*"wall CPU load MB slowdown embedx differs sorted naive".split()}
+    assert {word for word, _ in legend(of_two)} == (words | {"\N{PLUS-MINUS SIGN}"}) - {"slowdown"}
+    alone = {**document, "measurements": document["measurements"][2:3]}
+    assert legend(alone) == []
+    ours = [{**m, "sides": m["sides"][:1]} for m in document["measurements"][:1]]
+    assert "embedx" not in dict(legend({**document, "measurements": ours}))

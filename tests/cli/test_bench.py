@@ -116,11 +116,23 @@ def test_texts_are_needed(folder: Path, tmp_path: Path) -> None:
     assert main(["bench", str(folder), "--texts", str(tmp_path / "empty.txt")]) == 4
 
 
-def test_peers_read_tokenizer_json(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("peer", "file"),
+    [("onnx.reference", "tokenizer.json"), ("sentence-transformers", "config.json")],
+)
+def test_peers_need_files(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    peer: str,
+    file: str,
+) -> None:
+    monkeypatch.setattr(known, "find_spec", lambda name: name)
     folder = deployment(tmp_path)
-    (folder / "tokenizer.json").unlink()
+    (folder / file).unlink()
     (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n")
-    assert main(["bench", str(folder), "--cold", "--vs", "onnx.reference"]) == 3
+    assert main(["bench", str(folder), "--cold", "--vs", peer]) == 3
+    assert f"has no {file}, which" in capsys.readouterr().err
 
 
 def test_what_a_model_cannot_run_is_told_in_its_own_words(
