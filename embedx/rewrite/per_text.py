@@ -28,7 +28,7 @@ _MOVING = (
     "Shape Size Slice Split Squeeze Tile Transpose Unsqueeze"
 )
 _BY_ROW = (
-    "CumSum LayerNormalization RMSNormalization ReduceMax ReduceMean ReduceMin ReduceSum "
+    "ArgMax ArgMin CumSum LayerNormalization RMSNormalization ReduceMax ReduceMean ReduceMin ReduceSum "
     "SimplifiedLayerNormalization SkipLayerNormalization SkipSimplifiedLayerNormalization Softmax"
 )
 _EXACT = "DequantizeLinear MatMulInteger QuantizeLinear QuantizedLinear ScaledMatMulInteger"

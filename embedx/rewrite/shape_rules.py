@@ -133,12 +133,44 @@ def _reckoned_values(edges: Edges, node: Node) -> Values:
     return tuple(functions[node.op_type](x, y) for x, y in known)
 
 
+def _filled_values(edges: Edges, node: Node) -> Values:
+    lengths = edges.values(node.inputs[0])
+    fill = np.ravel(node.attributes.get("value", 0.0))
+    if lengths is None or len(lengths) != 1 or not isinstance(lengths[0], int) or lengths[0] > 16:
+        return None
+    return (int(fill[0]),) * lengths[0] if fill.dtype.kind in "iu" else None
+
+
+def _equal_values(edges: Edges, node: Node) -> Values:
+    a, b = (edges.values(name) for name in node.inputs)
+    if not a or not b or len(a) != len(b):
+        return None
+    found = []
+    for x, y in zip(a, b, strict=True):
+        numbers = [size for size in (x, y) if isinstance(size, int)]
+        if x != y and len(numbers) < 2 and not any(n < 0 for n in numbers):  # no size is negative
+            return None
+        found.append(int(x == y))
+    return tuple(found)
+
+
+def _chosen_values(edges: Edges, node: Node) -> Values:
+    chosen, a, b = (edges.values(name) for name in node.inputs)
+    if chosen is None or a is None or b is None or not len(chosen) == len(a) == len(b):
+        return None
+    triples = zip(chosen, a, b, strict=True)
+    return tuple(x if first else y for first, x, y in triples)
+
+
 _VALUES: dict[str, Callable[[Edges, Node], Values]] = {
     "Shape": _shape_values,
     "Size": _size_values,
     "Gather": _gathered_values,
     "Slice": _sliced_values,
     "Concat": _concatenated_values,
+    "ConstantOfShape": _filled_values,
+    "Equal": _equal_values,
+    "Where": _chosen_values,
     **dict.fromkeys(("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze"), _same_values),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _reckoned_values),
 }

@@ -104,3 +104,17 @@ def test_nodes_that_make_no_sense_contradict_and_nothing_fails() -> None:
         sizes = Sizes()
         edges_of(read_model(proto), {"x": (2, 3)}, sizes)
         assert sizes.contradictions == ("perm" not in text), text
+
+
+@pytest.mark.parametrize(("sizes", "other"), [("[N, 4]", 5), ("[N, M]", 5), ("[2, 4]", 4)])
+def test_a_shape_in_which_minus_one_is_replaced_is_known(sizes: str, other: int) -> None:
+    """As exporters write x.expand(n, -1)."""
+    text = f"""g (float{sizes} x, float[1, K] v) => (float[A, B] y)
+    <int64[1] two = {{2}}, int64[1] minus = {{-1}}, int64[2] ones> {{
+    s = Shape(x)  a = Slice<starts = [0], ends = [1]>(s)  w = Concat<axis = 0>(a, minus)
+    o = ConstantOfShape<value = int64[1] {{1}}>(two)  n = Mul(o, minus)  c = Equal(w, n)
+    t = Where(c, o, w)  y = Expand(v, t) }}""".replace(", int64[2] ones", "")
+    proto = model(text, opset=9)
+    edges = edges_of(read_model(proto), {"x": ("n", "m"), "v": (1, other)}, Sizes())
+    assert edges.shape("y") == ("n", other)
+    followed_and_seen(proto, [np.ones((2, 4), np.float32), np.ones((1, other), np.float32)])

@@ -152,18 +152,11 @@ def test_a_declared_batch_is_filled_and_a_declared_length_padded(tmp_path: Path)
     assert longer.fixed_length is None
 
 
-DYNAMIC = {
-    "DynamicQuantizeLinear": "q, s, p = DynamicQuantizeLinear(x)  z = DequantizeLinear(q, s, p)",
-    "DynamicQuantizeMatMul": "z = com.microsoft.DynamicQuantizeMatMul(x, w, scale)",
-}
-
-
-@pytest.mark.parametrize("kind", DYNAMIC)
-def test_dynamically_quantized_models_run_text_by_text(tmp_path: Path, kind: str) -> None:
-    """Their scale is that of the whole batch, so a text's vector would depend on its neighbours."""
-    text = f"g ({IDS}) => (float[N,M,4] z) {{ x = Gather(table, input_ids)  {DYNAMIC[kind]} }}"
-    place = written(tmp_path, text, w=np.eye(4, dtype=np.int8), scale=np.float32(1))
-    model = opened(place)
+def test_models_that_quantize_the_whole_batch_run_text_by_text(tmp_path: Path) -> None:
+    """With one scale for all, a text's vector would depend on its neighbours."""
+    body = "q, s, p = DynamicQuantizeLinear(x)  z = DequantizeLinear(q, s, p)"
+    text = f"g ({IDS}) => (float[N,M,4] z) {{ x = Gather(table, input_ids)  {body} }}"
+    model = opened(written(tmp_path, text))
     assert model.one_by_one
     texts = [tokens(CAT, 1), tokens(SIZE - 1, 2), tokens(DOG, 3)]
     alone = [next(model.embed([t], 1))[1][0] for t in texts]
@@ -174,6 +167,22 @@ def test_dynamically_quantized_models_run_text_by_text(tmp_path: Path, kind: str
     model.one_by_one = False
     ((_, together),) = model.embed(texts, 8)
     assert not np.array_equal(together[0], alone[0])
+
+
+def test_quantized_products_have_a_scale_for_each_text(tmp_path: Path) -> None:
+    body = "z = com.microsoft.DynamicQuantizeMatMul(x, w, scale)"
+    text = f"g ({IDS}) => (float[N,M,4] z) {{ x = Gather(table, input_ids)  {body} }}"
+    place = written(tmp_path, text, w=np.eye(4, dtype=np.int8), scale=np.float32(1))
+    model = opened(place)
+    assert not model.one_by_one
+    texts = [tokens(CAT, 1), tokens(SIZE - 1, 2), tokens(DOG, 3)]
+    ((places, together),) = model.embed(texts, 8)
+    assert places == [0, 1, 2]
+    for text_tokens, hidden in zip(texts, together, strict=True):
+        ((_, alone),) = model.embed([text_tokens], 1)
+        np.testing.assert_array_equal(hidden, alone[0])
+    # Where the kernels do not run, the scale is the batch's, and a text runs alone.
+    assert opened(place, precision="exact").one_by_one
 
 
 def test_static_scales_need_no_runs_of_their_own(tmp_path: Path) -> None:
