@@ -58,7 +58,7 @@ def _arithmetic(ufunc: np.ufunc) -> Kernel:
         over_rows(work, shape[axis], y.size // shape[axis])
         return y
 
-    return Kernel(kernel, overwrites=(0, 1))
+    return Kernel(kernel, overwrites=(0, 1), rows=(0, 1))
 
 
 def _by_rows(formula: Callable[..., Any], axis: int | None = None) -> Kernel:
@@ -67,9 +67,9 @@ def _by_rows(formula: Callable[..., Any], axis: int | None = None) -> Kernel:
     ``axis`` is the default of the operator's attribute. Inputs behind the first are vectors.
     """
 
-    def kernel(x: Array, *others: Array | None, **attributes: Any) -> Any:
+    def kernel(x: Array, *others: Array | None, out: Array | None = None, **attributes: Any) -> Any:
         vectors = all(v is None or v.shape in ((), (1,), x.shape[-1:]) for v in others)
-        if not _narrow(x, *others) or not vectors or x.size <= CACHED:
+        if not _narrow(x, *others) or not vectors or x.ndim == 0 or x.size == 0:
             return NotImplemented
         if axis is not None:
             if attributes.pop("axis", axis) not in (-1, x.ndim - 1):
@@ -85,19 +85,29 @@ def _by_rows(formula: Callable[..., Any], axis: int | None = None) -> Kernel:
                 result = formula(rows[block].astype(np.float64), *wide, **attributes)
             return result if isinstance(result, tuple) else (result,)
 
-        widths = [p.shape[1] for p in part(slice(1))]
-        reserve((len(rows), sum(widths)), np.float32)
-        whole = [fresh((len(rows), width), np.float32) for width in widths]
+        first = part(slice(0, max(1, CACHED // rows.shape[1])))
+        whole = [result_for(x, out)]
+        whole += [fresh((*x.shape[:-1], p.shape[1]), np.float32) for p in first[1:]]
+        targets = [rows_of(y) for y in whole]
 
-        def work(block: slice) -> None:
-            for y, p in zip(whole, part(block), strict=True):
-                np.copyto(y[block], p, casting="same_kind")
+        def put(block: slice, parts: tuple[Array, ...]) -> None:
+            for target, p in zip(targets, parts, strict=True):
+                np.copyto(target[block], p, casting="same_kind")
 
-        over_rows(work, *rows.shape)
-        results = tuple(y.reshape(*x.shape[:-1], y.shape[1]) for y in whole)
-        return results if len(results) > 1 else results[0]
+        done = len(first[0])
+        if done < len(rows):
+            over_rows(
+                lambda block: put(_behind(block, done), part(_behind(block, done))),
+                len(rows) - done, rows.shape[1],
+            )  # fmt: skip
+        put(slice(done), first)
+        return tuple(whole) if len(whole) > 1 else whole[0]
 
-    return Kernel(kernel)
+    return Kernel(kernel, overwrites=(0,), rows=(0,))
+
+
+def _behind(block: slice, start: int) -> slice:
+    return slice(block.start + start, block.stop + start)
 
 
 @dataclass(frozen=True, eq=False)
