@@ -140,9 +140,11 @@ def _attended(
 
     def scored(part: tuple[slice, ...], careful: bool = False) -> Array:
         # Fewer numbers are scaled before the product, but they may overflow where it does not.
-        before = scale != 1 and not careful
-        scaled = q[part] * np.float32(scale) if before else q[part]
-        scores = np.asarray(np.matmul(scaled, k[part[:-1]]))
+        some, others = q[part], k[part[:-1]]
+        if scale != 1 and not careful:
+            some = np.multiply(some, np.float32(scale), out=fresh(some.shape, np.float32))
+        scores = fresh((*some.shape[:-1], keys), np.float32)
+        np.matmul(some, others, out=scores)
         if scale != 1 and careful:
             np.multiply(scores, np.float32(scale), out=scores)
         for m in masks:

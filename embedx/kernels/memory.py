@@ -16,6 +16,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,38 @@ def fresh(shape: Sequence[int], dtype: Any) -> Array:
         return np.ndarray(shape, dtype, buffer)
 
 
+_ARENA = 2**25
+_LINE = 64
+"""Bytes of a line of the cache."""
+_arena: tuple[Buffer, int] | None = None
+"""Memory for what stays, and how much of it is taken."""
+
+
+def lasting(shape: Sequence[int], dtype: Any) -> Array:
+    """An array like ``np.empty(shape, dtype)`` for what is kept as long as its model.
+
+    Such arrays lie side by side in memory of large pages, where the system has them: a product of
+    few rows with many weights was measured to be a fifth faster. Each begins where a line of the
+    cache does; elsewhere a vector of AVX-512 would lie in two.
+    """
+    global _arena
+    size = -(-math.prod(shape) * np.dtype(dtype).itemsize // _LINE) * _LINE
+    with _lock:
+        if _arena is None or _arena[1] + size > len(_arena[0]):
+            _arena = _of_large_pages(max(size, _ARENA)), 0
+        buffer, start = _arena
+        _arena = buffer, start + size
+        return np.ndarray(shape, dtype, buffer, start)
+
+
+def _of_large_pages(size: int) -> Buffer:
+    buffer = Buffer(size)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without them
+            buffer.madvise(mmap.MADV_HUGEPAGE)
+    return buffer
+
+
 def _idle(size: int) -> Buffer | None:
     """The smallest free buffer that holds so many bytes, and not more than twice as many."""
     for buffer in _buffers:
@@ -95,8 +128,8 @@ def _forget() -> None:
     Whoever holds the lock or a buffer there may be a thread that is gone, and the idle buffers are
     no bargain: each page that is written to would first be copied.
     """
-    global _lock, _buffers
-    _lock, _buffers = threading.Lock(), []
+    global _lock, _buffers, _arena
+    _lock, _buffers, _arena = threading.Lock(), [], None
 
 
 if hasattr(os, "register_at_fork"):

@@ -9,6 +9,7 @@ import numpy as np
 
 from embedx import ops
 from embedx.kernels._blocks import over_rows, result_for, rows_of
+from embedx.kernels._buffers import unbuffered
 from embedx.kernels._registry import Constants, Prepared, replaces
 from embedx.kernels.memory import fresh
 from embedx.kernels.storage import Storage
@@ -159,6 +160,7 @@ def _normalized(
         if shift is not None:
             np.add(done, shift, out=done)
 
-    over_rows(work, rows, width, scratch=1)
+    with unbuffered():
+        over_rows(work, rows, width, scratch=1)
     kept = (*y.shape[:-1], 1)
     return _Normalized(y, mean.reshape(kept), inv_std.reshape(kept), total)

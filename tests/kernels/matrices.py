@@ -30,7 +30,10 @@ def matrix_products(draw: st.DrawFn) -> tuple[Array, Array]:
 
 
 def same_as_exact(multiply: Multiply, weight: Array, x: Array) -> None:
-    """Assert the product is that in float64, the same twice, and stays within what it is given."""
+    """Assert the product is that in float64, the same twice, and stays within what it is given.
+
+    Rows with others beside them may be rounded differently: BLAS is called in another way then.
+    """
     wide_x = np.full((len(x), len(weight) + 5), np.nan, np.float32)
     rows = wide_x[:, 2:-3]
     rows[...] = x
@@ -38,17 +41,21 @@ def same_as_exact(multiply: Multiply, weight: Array, x: Array) -> None:
     first, second = whole[:, :, 3:-4]
     exact, size = np.zeros((2, *first.shape))
     with np.errstate(invalid="ignore"):
-        multiply(x, first)
+        again = np.empty_like(first, order="C")
+        multiply(x, again)
+        np.copyto(first, again)
+        multiply(x, again)
         multiply(rows, second)
         for i, numbers in enumerate(weight.astype(np.float64)):
             product = np.outer(x[:, i].astype(np.float64), numbers)
             exact += product
             size += abs(product)
-    np.testing.assert_array_equal(first.view(np.int32), second.view(np.int32))
+    np.testing.assert_array_equal(first.view(np.int32), again.view(np.int32))
     assert (whole[:, :, :3] == 5).all()
     assert (whole[:, :, -4:] == 5).all()
     np.testing.assert_array_equal(rows, x)
     finite = np.isfinite(size)
-    np.testing.assert_array_equal(first[~finite], exact[~finite].astype(np.float32))
     bound = (len(weight) + 2) * ULP / 2 * size[finite]
-    assert (abs(first[finite] - exact[finite]) <= bound).all()
+    for found in (first, second):
+        np.testing.assert_array_equal(found[~finite], exact[~finite].astype(np.float32))
+        assert (abs(found[finite] - exact[finite]) <= bound).all()

@@ -67,7 +67,7 @@ def test_the_choice_depends_on_the_processor_alone(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(dense, "blas_architectures", lambda found=architectures: found)
         monkeypatch.setattr(dense, "made_by_amd", lambda amd=amd: amd)
         found.append(dense.rows_for_panels.__wrapped__())
-    assert found == [0, math.inf, 32]
+    assert found == [0, math.inf, 128]
 
 
 @pytest.mark.parametrize(
