@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _threads: ContextVar[int] = ContextVar("embedx.threads", default=1)
+_beside: ContextVar[bool] = ContextVar("embedx.beside", default=False)
 _lock = threading.RLock()
 _pool: ThreadPoolExecutor | None = None
 
@@ -50,6 +51,11 @@ def pieces_of(size: int, grain: int) -> int:
     return max(1, min(_threads.get(), size // max(grain, 1)))
 
 
+def has_company() -> bool:
+    """Whether other threads of the run are at work, and wait for the interpreter's lock as well."""
+    return _beside.get()
+
+
 def spread(work: Callable[[int, int], None], size: int, grain: int) -> None:
     """Call ``work(start, stop)`` for pieces of ``range(size)`` of at least ``grain``, in parallel.
 
@@ -70,9 +76,12 @@ def spread(work: Callable[[int, int], None], size: int, grain: int) -> None:
             if "cannot schedule" not in str(refusal):
                 raise
             break  # the main thread has ended, and this one goes on without the pool
+    tokens = _threads.set(1), _beside.set(True)
     try:
         work(edges[len(others)], size)
     finally:
+        _threads.reset(tokens[0])
+        _beside.reset(tokens[1])
         errors = [future.exception() for future in others]
     for error in filter(None, errors):
         raise error
@@ -80,6 +89,7 @@ def spread(work: Callable[[int, int], None], size: int, grain: int) -> None:
 
 def _piece(work: Callable[[int, int], None], start: int, stop: int) -> None:
     _threads.set(1)
+    _beside.set(True)
     for library in _libraries:
         if library.shared is False:
             library.hold()  # for good, as nobody else uses the pool's threads

@@ -21,7 +21,7 @@ from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limi
 
 from embedx import workers
 from embedx.run.engine import Engine
-from embedx.workers import spread, threads
+from embedx.workers import has_company, pieces_of, spread, threads
 from tests.models import model
 
 ROOT = Path(__file__).parents[1]
@@ -83,6 +83,18 @@ def test_pieces_in_the_pool_see_one_thread() -> None:
     with threads(2):
         spread(lambda *_: seen.append(blas_limits()), 2, 1)
     assert seen == [{1}, {1}]
+
+
+def test_pieces_are_not_cut_again_in_any_thread() -> None:
+    seen = []
+
+    def piece(start: int, stop: int) -> None:
+        seen.append((pieces_of(100, 1), has_company()))
+
+    with threads(3):
+        spread(piece, 3, 1)
+        assert (pieces_of(100, 1), has_company()) == (3, False)
+    assert seen == [(1, True)] * 3
 
 
 def test_a_controlling_thread_of_threadpoolctl_is_no_obstacle(engine: Engine) -> None:

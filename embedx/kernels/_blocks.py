@@ -10,14 +10,14 @@ import numpy as np
 from embedx.kernels.memory import fresh
 from embedx.model.graph import Array
 from embedx.ops import reserve
-from embedx.workers import pieces_of, spread
+from embedx.workers import has_company, pieces_of, spread
 
 CACHED = 2**15
 """Elements of a float32 block that fits a second-level cache together with its neighbours."""
 _GRAIN = 2**16
 """Elements below which a second thread costs more than it saves."""
 
-FEWEST_ROWS = 32
+FEWEST_ROWS = 64
 """Rows below which a thread costs more than it saves: every thread reads all weights."""
 _PRODUCTS = 2**22
 """Multiplications of a product below which a second thread costs more than it saves."""
@@ -43,7 +43,8 @@ def over_rows(work: Callable[..., None], rows: int, width: int, *, scratch: int 
     """
     grain = max(1, _GRAIN // max(width, 1))
     # Threads that return from NumPy often would queue for the interpreter's lock.
-    size = CACHED if pieces_of(rows, grain) == 1 else 4 * CACHED
+    shared = has_company() or pieces_of(rows, grain) > 1
+    size = 4 * CACHED if shared else CACHED
     height = max(1, min(rows, size // max(width, 1)))
 
     def piece(start: int, stop: int) -> None:

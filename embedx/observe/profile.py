@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,33 +25,46 @@ def profiled(
 ) -> dict[str, Any]:
     """The time of each operator, between them, and in products, on ``count`` threads.
 
-    Seconds are medians of ``runs`` runs (default: 5 to 50) for each step, added up by operator;
-    between the steps the loop runs, and memory is given back. Of the products those count that
+    Seconds are medians of ``runs`` runs (default: 5 to 50) for each step, added up by operator; of
+    a step that several threads work at, they are the mean of its threads. Between the steps the
+    loop runs, and memory is given back. Of the products those count that
     NumPy gives to BLAS; what is multiplied sparse shows as an operator.
     """
     seconds_each = engine.timed_run(feeds)[1]
     runs = runs or min(max(int(_BUDGET / seconds_each), _FEWEST), _MOST)
     plan = engine.plan
-    times: list[list[float]] = [[] for _ in plan.steps]
-    steps = (replace(s, call=_timed(s.call, t)) for s, t in zip(plan.steps, times, strict=True))
+    calls: list[list[tuple[int, float]]] = [[] for _ in plan.steps]
+    steps = tuple(
+        replace(step, call=_timed(step.call, made))
+        for step, made in zip(plan.steps, calls, strict=True)
+    )
+    stretches = {
+        place: replace(stretch, steps=steps[place : place + len(stretch.steps)])
+        for place, stretch in plan.stretches.items()
+    }
+    walls: list[float] = []
+    parts: list[list[float]] = []
     try:
-        engine.plan = replace(plan, steps=tuple(steps))
-        walls = [engine.timed_run(feeds)[1] for _ in range(runs)]
+        engine.plan = replace(plan, steps=steps, stretches=stretches)
+        for _ in range(runs):
+            for made in calls:
+                made.clear()
+            walls.append(engine.timed_run(feeds)[1])
+            parts.append([_mean_of_threads(made) for made in calls])
         with _products() as products:
             under_watch = sum(engine.timed_run(feeds)[1] for _ in range(runs))
     finally:
         engine.plan = plan
     rows: dict[str, dict[str, Any]] = {}
-    for step, seconds in zip(plan.steps, times, strict=True):
+    for step, *seconds in zip(plan.steps, *parts, strict=True):
         title = step.node.operator
         row = rows.setdefault(title, {"operator": title, "count": 0, "seconds": 0.0})
         row["count"] += 1
-        row["seconds"] += median(seconds[:runs])
-    inside = [sum(seconds[i] for seconds in times) for i in range(runs)]
+        row["seconds"] += median(seconds)
     between = {
         "operator": "(between steps)",
         "count": len(plan.steps),
-        "seconds": median(wall - part for wall, part in zip(walls, inside, strict=True)),
+        "seconds": median(wall - sum(part) for wall, part in zip(walls, parts, strict=True)),
     }
     listed = [*sorted(rows.values(), key=lambda row: -row["seconds"]), between]
     total = sum(row["seconds"] for row in listed)
@@ -69,14 +83,21 @@ def profiled(
     }
 
 
-def _timed(call: Callable[..., Any], seconds: list[float]) -> Callable[..., Any]:
+def _timed(call: Callable[..., Any], made: list[tuple[int, float]]) -> Callable[..., Any]:
+    """The call, that puts its thread and its seconds into a list."""
+
     def timed(*arguments: Any, **options: Any) -> Any:
         start = time.perf_counter()
         result = call(*arguments, **options)
-        seconds.append(time.perf_counter() - start)
+        made.append((threading.get_ident(), time.perf_counter() - start))
         return result
 
     return timed
+
+
+def _mean_of_threads(calls: Sequence[tuple[int, float]]) -> float:
+    """Seconds of a step, some rows of which each of its calls has computed."""
+    return sum(seconds for _, seconds in calls) / max(len({thread for thread, _ in calls}), 1)
 
 
 @contextmanager

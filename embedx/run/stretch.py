@@ -78,31 +78,22 @@ def run_stretch(stretch: Stretch, values: list[Any], budget: Budget) -> bool:
     flat = {slot: rows_of(x) for slot, x in rows.items()}
     axes = (1,) * (len(lead) - 1)
 
-    def through(part: slice, outs: Mapping[int, Array]) -> dict[int, Any]:
-        given = {s: x[part].reshape(*axes, -1, x.shape[-1]) for s, x in flat.items()}
-        outs = {s: out[part].reshape(*axes, -1, out.shape[-1]) for s, out in outs.items()}
-        return _through(stretch, {**whole, **given}, outs)
-
     def piece(start: int, stop: int) -> None:
         for part in blocks(start, stop, height_of_blocks()):
             budget.check_time()
-            through(part, outs)
+            given, some = (
+                {s: x[part].reshape(*axes, -1, x.shape[-1]) for s, x in arrays.items()}
+                for arrays in (flat, outs)
+            )
+            _through(stretch, {**whole, **given}, some)
 
-    kind = (len(lead), *((x.dtype, x.shape[-1]) for x in flat.values()))
     try:
-        if kind not in stretch.known:
-            stretch.known[kind] = _kinds(through(slice(0, 1), {}), stretch.results)
-        if stretch.known[kind] is None:
-            return False
         results = {}
-        for slot, (dtype, width) in stretch.known[kind].items():
+        for slot, (dtype, width) in _kinds(stretch, whole, flat, axes).items():
             reserve((*lead, width), dtype)
             results[slot] = fresh((*lead, width), dtype)
         outs = {slot: rows_of(y) for slot, y in results.items()}
         spread(piece, count, FEWEST_ROWS)
-    except _DeclinedError:
-        stretch.known[kind] = None
-        return False
     except Exception:
         return False
     for slot, y in results.items():
@@ -155,13 +146,22 @@ def _advance(step: Step, values: dict[int, Any], outs: Mapping[int, Array]) -> N
 
 
 def _kinds(
-    values: Mapping[int, Any], results: Sequence[int]
+    stretch: Stretch, whole: Mapping[int, Any], rows: Mapping[int, Array], axes: tuple[int, ...]
 ) -> dict[int, tuple[np.dtype[Any], int]]:
-    """The element types and widths of the results, as they are for one row."""
-    found = {}
-    for slot in results:
-        value = values[slot]
-        if not isinstance(value, np.ndarray) or math.prod(value.shape[:-1]) != 1:
-            raise _DeclinedError
-        found[slot] = value.dtype, value.shape[-1]
-    return found
+    """The element types and widths of the results. Raises if steps decline inputs of this kind."""
+    arrays = (x for x in whole.values() if isinstance(x, np.ndarray))
+    kind = (
+        axes, *((x.dtype, x.shape) for x in arrays), *((x.dtype, x.shape[-1]) for x in rows.values())
+    )  # fmt: skip
+    if kind not in stretch.known:
+        # Looked at with ones, as what is known must not depend on what some row holds.
+        ones = {slot: np.ones((*axes, 1, x.shape[-1]), x.dtype) for slot, x in rows.items()}
+        stretch.known[kind] = None
+        values = _through(stretch, {**whole, **ones}, {})
+        found = {slot: values[slot] for slot in stretch.results}
+        if all(math.prod(x.shape[:-1]) == 1 for x in found.values()):
+            stretch.known[kind] = {slot: (x.dtype, x.shape[-1]) for slot, x in found.items()}
+    known: dict[int, tuple[np.dtype[Any], int]] | None = stretch.known[kind]
+    if known is None:
+        raise _DeclinedError
+    return known

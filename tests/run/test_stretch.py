@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -133,3 +134,29 @@ def test_what_lies_between_never_exists_as_a_whole() -> None:
     budget = Budget(max_bytes=2 * x.nbytes + 1000)
     with spending(budget):
         execute(plan, [x], budget=budget)
+
+
+def test_one_row_that_is_declined_declines_no_others() -> None:
+    """A kernel may look at numbers, too: then these rows go another way, this time."""
+    plan = plan_of(MLP, kernels=True, opset=20)
+    (found,) = plan.stretches.values()
+    calls = []
+
+    def wary(x: Array, *others: Any, out: Array | None = None) -> Any:
+        calls.append(len(x))
+        return NotImplemented if np.isnan(x).any() else step.call(x, *others, out=out)
+
+    step = found.steps[2]
+    steps = tuple(
+        Step(**{**vars(s), "call": wary, "literal": step.call}) if s is step else s
+        for s in plan.steps
+    )
+    changed = replace(plan, steps=steps, stretches={0: replace(found, steps=steps, known={})})
+    x = np.ones((8, 3), np.float32)
+    broken = x.copy()
+    broken[0, 0] = np.nan
+    for given, times in ((broken, 3), (x, 3), (x, 3)):
+        calls.clear()
+        y, _ = execute(changed, [given, x])
+        np.testing.assert_array_equal(np.isnan(y).any(axis=1), np.isnan(given).any(axis=1))
+        assert len(calls) == times, calls
