@@ -15,7 +15,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 _threads: ContextVar[int] = ContextVar("embedx.threads", default=1)
 _beside: ContextVar[bool] = ContextVar("embedx.beside", default=False)
@@ -49,6 +51,20 @@ def threads(count: int | None) -> Iterator[None]:
 def pieces_of(size: int, grain: int) -> int:
     """Into how many parallel pieces of at least ``grain`` a range of ``size`` is cut."""
     return max(1, min(_threads.get(), size // max(grain, 1)))
+
+
+def once(make: Callable[[], T]) -> Callable[[], T]:
+    """What is made at the first call, once, whichever threads come first."""
+    made: list[T] = []
+
+    def get() -> T:
+        if not made:
+            with _lock:
+                if not made:
+                    made.append(make())
+        return made[0]
+
+    return get
 
 
 def has_company() -> bool:

@@ -6,6 +6,7 @@ import multiprocessing
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +22,7 @@ from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limi
 
 from embedx import workers
 from embedx.run.engine import Engine
-from embedx.workers import has_company, pieces_of, spread, threads
+from embedx.workers import has_company, once, pieces_of, spread, threads
 from tests.models import model
 
 ROOT = Path(__file__).parents[1]
@@ -95,6 +96,29 @@ def test_pieces_are_not_cut_again_in_any_thread() -> None:
         spread(piece, 3, 1)
         assert (pieces_of(100, 1), has_company()) == (3, False)
     assert seen == [(1, True)] * 3
+
+
+def test_what_is_made_once_is_made_by_the_first_thread_that_asks() -> None:
+    made: list[int] = []
+    start = threading.Barrier(4)
+
+    def make() -> int:
+        time.sleep(0.01)
+        made.append(1)
+        return len(made)
+
+    get = once(make)
+
+    def ask() -> None:
+        start.wait()
+        assert get() == 1
+
+    askers = [threading.Thread(target=ask) for _ in range(4)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+    assert made == [1]
 
 
 def test_a_controlling_thread_of_threadpoolctl_is_no_obstacle(engine: Engine) -> None:

@@ -54,5 +54,4 @@ __all__ = [
     "tables",
     "trees",
     "views",
-    "views",
 ]

@@ -18,8 +18,9 @@ import numpy as np
 
 from embedx.kernels._blocks import blocks
 from embedx.kernels.memory import fresh, lasting
+from embedx.model.external_data import let_go
 from embedx.model.graph import Array
-from embedx.workers import blas_architectures
+from embedx.workers import blas_architectures, once
 
 Multiply: TypeAlias = Callable[[Array, Array], None]
 """``multiply(rows, out)``: the product of float32 (n, inner) with the matrix, into (n, columns)."""
@@ -42,24 +43,38 @@ def dense_product(weight: Array, most_rows: float = math.inf) -> Multiply:
     most = rows_for_panels()
     if most == 0 or weight.shape[1] < _PANEL:
         return whole_product(weight)
-    panels = panel_product(weight)
     if most >= most_rows:
-        return panels
+        return panel_product(weight)
     whole = whole_product(weight)
 
+    def packed_now() -> Multiply:
+        panels = panel_product(weight)
+        let_go(weight)
+        return panels
+
+    # Who never has so few rows does not pay for a second form in memory.
+    panels = once(packed_now)
+
     def multiply(rows: Array, out: Array) -> None:
-        (panels if len(rows) <= most else whole)(rows, out)
+        (panels() if len(rows) <= most else whole)(rows, out)
 
     return multiply
 
 
 def whole_product(weight: Array) -> Multiply:
     """The product in one call of BLAS."""
-    # What lies at an odd address in a file would be copied by each product.
-    aligned = np.require(weight, np.float32, ["A"])
+
+    def aligned_now() -> Array:
+        # What lies at an odd address in a file would be copied by each product.
+        copy = np.require(weight, np.float32, ["A"])
+        if copy is not weight:
+            let_go(weight)
+        return copy
+
+    aligned = once(aligned_now)
 
     def multiply(rows: Array, out: Array) -> None:
-        np.matmul(rows, aligned, out=out)
+        np.matmul(rows, aligned(), out=out)
 
     return multiply
 

@@ -14,9 +14,12 @@ import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import numpy as np
 
 from embedx.errors import ExternalDataError, ModelError
-from embedx.model.graph import SourceFile
+from embedx.model.graph import Array, SourceFile
 
 _KEYS = {"location", "offset", "length", "checksum"}
 """Those of the standard. Writers add some of their own, which only they understand."""
@@ -152,6 +155,29 @@ class MappedFile:
         return hashlib.sha256(self.data).hexdigest()
 
 
+class _Mapping(mmap.mmap):
+    """A file that is read when it is looked at, told from other memory by its type."""
+
+
+def let_go(array: Array) -> None:
+    """Give back the memory of what is read from a mapped file, and read again if need be.
+
+    Arrays in other memory stay as they are.
+    """
+    owner: Any = array
+    while isinstance(owner, np.ndarray | memoryview):
+        owner = owner.base if isinstance(owner, np.ndarray) else owner.obj
+    if not isinstance(owner, _Mapping) or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    first, start = (
+        x.__array_interface__["data"][0] for x in (np.frombuffer(owner, np.uint8), array)
+    )
+    page = mmap.PAGESIZE
+    begin, end = -(-(start - first) // page) * page, (start - first + array.nbytes) // page * page
+    if begin < end:
+        owner.madvise(mmap.MADV_DONTNEED, begin, end - begin)
+
+
 def mapped_file(path: Path, flags: int = 0) -> MappedFile:
     """A regular file, mapped. Raises OSError."""
     # Without O_NONBLOCK, opening a pipe would wait for its other end.
@@ -162,7 +188,7 @@ def mapped_file(path: Path, flags: int = 0) -> MappedFile:
         if not stat.S_ISREG(status.st_mode):
             raise OSError("it is no regular file")
         empty = status.st_size == 0  # which cannot be mapped
-        data = b"" if empty else mmap.mmap(handle, 0, access=mmap.ACCESS_READ)
+        data = b"" if empty else _Mapping(handle, 0, access=mmap.ACCESS_READ)
         return MappedFile(path.absolute(), memoryview(data), status)
     finally:
         os.close(handle)

@@ -148,12 +148,13 @@ _Covered: TypeAlias = "tuple[str, str, set[int]] | None"
 
 def _cut(patterns: Patterns, edge: str, order: tuple[int, ...]) -> _Covered:
     """What is cut into heads and ordered to give the edge."""
-    axes, covered = range(4), set[int]()
+    axes, covered = [0, 1, 2, 3], set[int]()
     while (place := patterns.places.get(edge)) is not None and patterns.is_read_once(edge):
         node = patterns.graph.nodes[place]
         covered.add(place)
         if patterns.computes(place, ops.reshape) and not node.attributes.get("allowzero", 0):
-            return (*node.inputs, covered) if tuple(axes) == order else None
+            x, shape = node.inputs
+            return (x, shape, covered) if tuple(axes) == order else None
         perm = node.attributes.get("perm", ())
         if not patterns.computes(place, ops.transpose) or sorted(perm) != [0, 1, 2, 3]:
             return None

@@ -28,8 +28,9 @@ _MOVING = (
     "Shape Size Slice Split Squeeze Tile Transpose Unsqueeze"
 )
 _BY_ROW = (
-    "ArgMax ArgMin CumSum LayerNormalization RMSNormalization ReduceMax ReduceMean ReduceMin ReduceSum "
-    "SimplifiedLayerNormalization SkipLayerNormalization SkipSimplifiedLayerNormalization Softmax"
+    "ArgMax ArgMin CumSum LayerNormalization RMSNormalization ReduceMax ReduceMean ReduceMin "
+    "ReduceSum SimplifiedLayerNormalization SkipLayerNormalization "
+    "SkipSimplifiedLayerNormalization Softmax"
 )
 _EXACT = "DequantizeLinear MatMulInteger QuantizeLinear QuantizedLinear ScaledMatMulInteger"
 _SAFE = frozenset(f"{_ELEMENTWISE} {_MOVING} {_BY_ROW} {_EXACT}".split())

@@ -8,7 +8,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from embedx.kernels import EXACT, FUSED, REPLACING, Kernel, Prepared, Storage
+from embedx.model.external_data import let_go
 from embedx.model.graph import FUSED_DOMAIN, Array, Graph, Node, SparseTensor, captures, reads
 from embedx.ops import resolve
 from embedx.run.binding import Precision, bind
@@ -129,6 +132,9 @@ def _bound(
     literal = call if node.literal is None else _Literal(node.literal)
     given = tuple(constants.get(name) for name in node.inputs)
     own = kernel.prepare(node, given, storage) if kernel.prepare else None
+    for constant in given if own else ():
+        if isinstance(constant, np.ndarray):
+            let_go(constant)  # the kernel has what it needs of it
     prepared = own or Prepared(kernel.function, rows=kernel.rows)
     function = functools.partial(prepared.call, **attributes)
     return kernel, replace(prepared, call=function), literal

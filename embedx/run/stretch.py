@@ -150,9 +150,8 @@ def _kinds(
 ) -> dict[int, tuple[np.dtype[Any], int]]:
     """The element types and widths of the results. Raises if steps decline inputs of this kind."""
     arrays = (x for x in whole.values() if isinstance(x, np.ndarray))
-    kind = (
-        axes, *((x.dtype, x.shape) for x in arrays), *((x.dtype, x.shape[-1]) for x in rows.values())
-    )  # fmt: skip
+    widths = ((x.dtype, x.shape[-1]) for x in rows.values())
+    kind = (axes, *((x.dtype, x.shape) for x in arrays), *widths)
     if kind not in stretch.known:
         # Looked at with ones, as what is known must not depend on what some row holds.
         ones = {slot: np.ones((*axes, 1, x.shape[-1]), x.dtype) for slot, x in rows.items()}

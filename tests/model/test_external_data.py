@@ -11,6 +11,8 @@ import pytest
 from onnx import TensorProto
 
 from embedx.errors import ExternalDataError
+from embedx.kernels.memory import fresh
+from embedx.model.external_data import let_go, mapped_file
 from embedx.model.onnx_file import read_model
 from tests.models import model
 
@@ -101,3 +103,18 @@ def test_external_data_needs_the_path(tmp_path: Path) -> None:
     data = _with_external(tmp_path, {}).read_bytes()
     with pytest.raises(ExternalDataError, match="give the model's path"):
         read_model(data)
+
+
+@pytest.mark.parametrize("offset", [0, 3, 5000])
+def test_what_is_let_go_is_read_again(tmp_path: Path, offset: int) -> None:
+    numbers = np.arange(100_000, dtype=np.float32)
+    (tmp_path / "x").write_bytes(bytes(offset) + numbers.tobytes())
+    data = mapped_file(tmp_path / "x").data
+    mapped = np.frombuffer(data, np.float32, offset=offset).reshape(100, 1000)
+    for part in (mapped, mapped[3:50], mapped.T, mapped[:0]):
+        let_go(part)
+        np.testing.assert_array_equal(mapped.reshape(-1), numbers)
+    for own in (numbers, fresh((50_000,), np.float32), np.memmap(tmp_path / "x", mode="c")):
+        own[...] = 7
+        let_go(own)
+        assert (own == 7).all()

@@ -155,8 +155,8 @@ def test_one_row_that_is_declined_declines_no_others() -> None:
     x = np.ones((8, 3), np.float32)
     broken = x.copy()
     broken[0, 0] = np.nan
-    for given, times in ((broken, 3), (x, 3), (x, 3)):
+    for rows, times in ((broken, 3), (x, 3), (x, 3)):
         calls.clear()
-        y, _ = execute(changed, [given, x])
-        np.testing.assert_array_equal(np.isnan(y).any(axis=1), np.isnan(given).any(axis=1))
+        y, _ = execute(changed, [rows, x])
+        np.testing.assert_array_equal(np.isnan(y).any(axis=1), np.isnan(rows).any(axis=1))
         assert len(calls) == times, calls
