@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from embedx import ops
-from embedx.kernels._blocks import blocks, over_products, rows_of
+from embedx.kernels._blocks import CACHED, blocks, over_products, rows_of
 from embedx.kernels._registry import Constants, Prepared, fused
 from embedx.kernels.dense import height_of_blocks
 from embedx.kernels.integers import centred, integer_matrix
@@ -61,15 +61,15 @@ def _prepared_quantized(node: Node, constants: Constants, storage: Storage) -> P
 
         def piece(start: int, stop: int) -> None:
             for block in blocks(start, stop, height_of_blocks()):
-                whole, done = fresh((block.stop - block.start, inner), np.float32), out[block]
-                spans = list(_spans(block, length))
-                for text, place, part in spans:
-                    _round(rows[place], ranges[text], place.start - text * length, whole[part])
-                matrix.to_float(whole, done)
-                for text, _, part in spans:
-                    np.multiply(done[part], ranges[text].scale * weight_scale, out=done[part])
-                if biased:
-                    np.add(done, bias, out=done)
+                first = block.start
+                whole = fresh((block.stop - first, inner), np.float32)
+                for text, part in _spans(block, length, CACHED // inner):
+                    _round(rows, ranges[text], part, text * length, whole[_less(part, first)])
+                matrix.to_float(whole, out[block])
+                for text, part in _spans(block, length, CACHED // len(bias)):
+                    np.multiply(out[part], ranges[text].scale * weight_scale, out=out[part])
+                    if biased:
+                        np.add(out[part], bias, out=out[part])
 
         over_products(piece, len(rows), matrix.shape)
         return y
@@ -97,19 +97,24 @@ def _range(rows: Array) -> _Range:
     return _Range(scale, zero, bool(clips), None)
 
 
-def _spans(block: slice, length: int) -> Iterator[tuple[int, slice, slice]]:
-    """The texts of ``length`` rows that are in a block: their rows of all, and of the block."""
+def _spans(block: slice, length: int, most: int) -> Iterator[tuple[int, slice]]:
+    """The rows of a block, at most so many at once, and the text of ``length`` rows they are of."""
     for text in range(block.start // length, -(-block.stop // length)):
         start, stop = max(block.start, text * length), min(block.stop, (text + 1) * length)
-        yield text, slice(start, stop), slice(start - block.start, stop - block.start)
+        for part in blocks(start, stop, max(1, most)):
+            yield text, part
 
 
-def _round(rows: Array, found: _Range, start: int, out: Array) -> None:
-    """Write rows, the first of which is at ``start`` in its text, as whole numbers minus zero."""
+def _less(part: slice, start: int) -> slice:
+    return slice(part.start - start, part.stop - start)
+
+
+def _round(rows: Array, found: _Range, part: slice, start: int, out: Array) -> None:
+    """Write some rows as whole numbers minus zero; ``start`` is where their text begins."""
     if found.whole is not None:
-        np.copyto(out, found.whole[start : start + len(rows)])
+        np.copyto(out, found.whole[_less(part, start)])
         return
-    np.divide(rows, found.scale, out=out)
+    np.divide(rows[part], found.scale, out=out)
     np.rint(out, out=out)
     if found.clips:
         np.clip(out, -found.zero, _LAST - found.zero, out=out)
