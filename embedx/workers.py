@@ -38,8 +38,9 @@ def threads(count: int | None) -> Iterator[None]:
     """Let the work inside the block use ``count`` threads (None: one per core), BLAS one in each.
 
     Blocks of several threads may overlap in any way; after the last of them BLAS is as it was.
+    Inside a piece of work that is spread already, there is one thread.
     """
-    token = _threads.set(available_cores() if count is None else count)
+    token = _threads.set(1 if has_company() else available_cores() if count is None else count)
     own = _pin_blas()
     try:
         yield

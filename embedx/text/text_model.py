@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from embedx.text.buckets import batches
 from embedx.text.deployment import files_beside
 from embedx.text.model_folder import ModelFolder, rank, read_folder
 from embedx.text.tokens import Tokenizer, Tokens
+from embedx.workers import pieces_of, spread, threads
 
 _log = logging.getLogger("embedx")
 
@@ -115,12 +117,23 @@ class TextModel:
         no embedding, and what the engine raises.
         """
         widths = [len(t.ids) for t in texts] if pad_to is None else list(pad_to)
-        for places in batches(widths, 1 if self.one_by_one else batch_size):
-            width = widths[places[0]]
-            if width == 0:
-                continue
-            hidden = self._run([texts[i] for i in places], width)
-            yield places, hidden[:, :width] if hidden.ndim == 3 else hidden
+        size = 1 if self.one_by_one else batch_size
+        groups = (places for places in batches(widths, size) if widths[places[0]])
+        with threads(self.engine.num_cores):
+            count = pieces_of(len(texts), 1)
+        while some := list(islice(groups, count)):
+            made: list[Any] = [None] * len(some)
+
+            def run(start: int, stop: int, some: Any = some, made: Any = made) -> None:
+                for i in range(start, stop):
+                    width = widths[some[i][0]]
+                    hidden = self._run([texts[place] for place in some[i]], width)
+                    made[i] = hidden[:, :width] if hidden.ndim == 3 else hidden
+
+            # Threads with a group each meet nobody on the way; the last few groups get all threads.
+            with threads(self.engine.num_cores):
+                spread(run, len(some), 1 if len(some) == count else len(some))
+            yield from zip(some, made, strict=True)
 
     @cached_property
     def of_one_token(self) -> Array:

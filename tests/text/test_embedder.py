@@ -448,7 +448,7 @@ def test_dynamically_quantized_graphs_run_text_by_text(
 
     monkeypatch.setattr(model.text_model.engine, "run", recording)
     model.encode(["a", "a", "the cat"])
-    assert shapes == [(1, 4), (1, 3), (1, 3)]
+    assert sorted(shapes) == [(1, 3), (1, 3), (1, 4)]
 
 
 def _encoded(model: Any, texts: list[str], answers: Any) -> None:
