@@ -137,7 +137,15 @@ def _hidden(patterns: Patterns, place: int) -> _Hidden | None:
     *first, second = matrices
     if any(matrix.shape[1] != len(second) for matrix in first):
         return None
-    # A look at one column and one row spares most models one at all of their weights.
+    # A look at one row and one column spares most models one at all of their weights.
+    edges = [edge for p in places for edge in nodes[p].inputs]
+    vectors = [v for e in edges if (v := _single(patterns, e)) is not None and v.ndim < 2]
+    rows = [matrix[0] for matrix in first]
+    seen = [
+        v == 0 for v in (*rows, *vectors, second[:, 0]) if v.shape[-1:] in ((), second.shape[:1])
+    ]
+    if not _worth(np.logical_or.reduce(np.broadcast_arrays(*seen))):
+        return None
     zero = _zeros(patterns, places, {p: np.abs(m[0]) for p, m in zip(products, first, strict=True)})
     if zero is None or not _worth((second[:, 0] == 0) | zero):
         return None

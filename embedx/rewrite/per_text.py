@@ -43,8 +43,10 @@ def quantized_per_text(graph: Graph, written: Graph) -> Graph:
     ``written`` is the graph before its nodes were fused, all of whose inputs have the batch as
     their first axis. If one quantization can't be for each text, none is.
     """
-    edges = edges_of(written, {v.name: _with_batch(v) for v in written.feeds}, Sizes())
     quantized = [node for node in graph.nodes if _is_quantized(node)]
+    if not quantized:
+        return graph
+    edges = edges_of(written, {v.name: _with_batch(v) for v in written.feeds}, Sizes())
     fine = all(_is_batch(edges, node.inputs[0]) for node in quantized)
     if not fine or not all(_keeps_bits(edges, node) for node in _behind(graph, quantized)):
         return graph
