@@ -27,8 +27,12 @@ def test_packages_that_are_not_installed_are_left_out() -> None:
 
 
 def test_a_processor_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: object, **__: object) -> str:
-        raise OSError
+    read = Path.read_text
+
+    def refused(path: Path, *options: str) -> str:
+        if path == Path("/proc/cpuinfo"):
+            raise OSError
+        return read(path, *options)
 
     monkeypatch.setattr(Path, "read_text", refused)
     assert machine()["cpu"]
