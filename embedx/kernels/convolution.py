@@ -20,7 +20,7 @@ from embedx import ops
 from embedx.kernels._blocks import CACHED, blocks, over_products
 from embedx.kernels._buffers import unbuffered
 from embedx.kernels._registry import Constants, Prepared, replaces
-from embedx.kernels.integers import _exact_rows
+from embedx.kernels.integers import exact_rows
 from embedx.kernels.memory import fresh
 from embedx.kernels.quantization import to_narrow
 from embedx.kernels.storage import Storage
@@ -179,7 +179,7 @@ def _filters(weight: Array, group: int, zero_point: Array | None = None) -> _Fil
     runs: list[slice] = []
     while not runs or runs[-1].stop < len(elements):
         start = runs[-1].stop if runs else 0
-        runs.append(slice(start, start + _exact_rows(elements[start:])))
+        runs.append(slice(start, start + exact_rows(elements[start:])))
     return _Filters(centred, group, tuple(runs))
 
 

@@ -78,13 +78,13 @@ def integer_matrix(centred: Array, storage: Storage) -> IntegerMatrix:
     runs: list[tuple[slice, StoredMatrix]] = []
     start = 0
     while start < len(centred) or not runs:
-        stop = start + _exact_rows(centred[start:])
+        stop = start + exact_rows(centred[start:])
         runs.append((slice(start, stop), stored(centred[start:stop], storage)))
         start = stop
     return IntegerMatrix(tuple(runs), centred.sum(axis=0, dtype=np.float64).astype(np.int64))
 
 
-def _exact_rows(centred: Array) -> int:
+def exact_rows(centred: Array) -> int:
     """How many of the first rows no sum of products can exceed what float32 counts exactly."""
     sizes = np.abs(centred)
     if _LARGEST * sizes.sum(axis=0, dtype=np.float64).max(initial=0) < _EXACT:

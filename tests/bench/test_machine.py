@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,10 +30,10 @@ def test_packages_that_are_not_installed_are_left_out() -> None:
 def test_a_processor_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     read = Path.read_text
 
-    def refused(path: Path, *options: str) -> str:
+    def refused(path: Path, *options: Any, **named: Any) -> str:
         if path == Path("/proc/cpuinfo"):
             raise OSError
-        return read(path, *options)
+        return read(path, *options, **named)
 
     monkeypatch.setattr(Path, "read_text", refused)
     assert machine()["cpu"]
