@@ -16,9 +16,9 @@ import numpy as np
 
 from ._budget import timed, turn
 from ._registry import ML, op
+from ._trees import Forest, ensemble, indices, scores
 from ._typing import Array
 from .prediction import labels_of, transformed
-from .trees import Forest, ensemble, indices, scores
 
 _MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ", "LEAF")
 _LEAF = len(_MODES) - 1

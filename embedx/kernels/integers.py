@@ -275,10 +275,16 @@ def scaled_matmul_integer(
 ) -> Array:  # fmt: skip
     """``float32(MatMulInteger + addend) * scale + bias``, each step rounded as on its own.
 
-    Only with a constant ``b``. ``addend`` is int32, ``scale`` and ``bias`` are float32; each is one
-    number for each column, and the scale may be one for all.
+    With a constant ``b``, ``addend`` is int32, ``scale`` and ``bias`` are float32; each is one
+    number for each column, and the scale may be one for all. Without, the scale is one number and
+    there is nothing else, as for the products of attention.
     """
-    return NotImplemented
+    if addend is not None or bias is not None or scale.dtype != np.float32 or scale.size != 1:
+        return NotImplemented
+    sums = matmul_integer(a, b, a_zero_point, b_zero_point)
+    if sums is NotImplemented or scale.ndim > sums.ndim:
+        return NotImplemented
+    return np.multiply(sums.astype(np.float32), scale)
 
 
 def _prepared_to_float(node: Node, constants: Constants, storage: Storage) -> Prepared | None:

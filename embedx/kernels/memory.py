@@ -62,7 +62,9 @@ def fresh(shape: Sequence[int], dtype: Any) -> Array:
         return np.ndarray(shape, dtype, buffer)
 
 
-_ARENA = 2**25
+_ARENA = 2**23
+_PAGE = 2**21
+"""Bytes of a large page."""
 _LINE = 64
 """Bytes of a line of the cache."""
 _arena: tuple[Buffer, int] | None = None
@@ -80,18 +82,19 @@ def lasting(shape: Sequence[int], dtype: Any) -> Array:
     size = -(-math.prod(shape) * np.dtype(dtype).itemsize // _LINE) * _LINE
     with _lock:
         if _arena is None or _arena[1] + size > len(_arena[0]):
-            _arena = _of_large_pages(max(size, _ARENA)), 0
+            _arena = _of_large_pages(max(size, _ARENA))
         buffer, start = _arena
         _arena = buffer, start + size
         return np.ndarray(shape, dtype, buffer, start)
 
 
-def _of_large_pages(size: int) -> Buffer:
-    buffer = Buffer(size)
+def _of_large_pages(size: int) -> tuple[Buffer, int]:
+    """So many bytes, and where in a buffer they begin: where a large page does."""
+    buffer = Buffer(size + _PAGE)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with suppress(OSError):  # a kernel without them
             buffer.madvise(mmap.MADV_HUGEPAGE)
-    return buffer
+    return buffer, -np.frombuffer(buffer, np.uint8).__array_interface__["data"][0] % _PAGE
 
 
 def _idle(size: int) -> Buffer | None:

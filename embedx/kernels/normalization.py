@@ -122,6 +122,12 @@ def _adds(x: Array, skip: Array) -> bool:
     return skip.dtype == x.dtype and skip.ndim <= x.ndim and skip.shape[-1:] == x.shape[-1:]
 
 
+def _in_rows(x: Array) -> Array:
+    """The rows of a tensor, each in one piece."""
+    rows = rows_of(x)
+    return rows if rows.strides[-1] == rows.itemsize else np.ascontiguousarray(rows)
+
+
 def _normalized(
     x: Array, scale: Array, shift: Array | None, epsilon: float, out: Array | None,
     skip: Array | None = None, bias: Array | None = None, *,
@@ -140,7 +146,8 @@ def _normalized(
     rows, width = rows_of(y).shape
     mean, inv_std = np.zeros((rows, 1), np.float32), np.empty((rows, 1), np.float32)
     ones, eps = np.ones(width, np.float32), np.float32(epsilon)
-    given = (rows_of(x), skip if skip is None else rows_of(skip), bias)
+    # Sums add up in another order where elements lie apart, as they may for one batch alone.
+    given = (_in_rows(x), skip if skip is None else rows_of(skip), bias)
     sources = [a for a in (given[i] for i in order) if a is not None]
     sums, target = rows_of(total), rows_of(y)
 

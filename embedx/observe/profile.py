@@ -35,7 +35,11 @@ def profiled(
     plan = engine.plan
     calls: list[list[tuple[int, float]]] = [[] for _ in plan.steps]
     steps = tuple(
-        replace(step, call=_timed(step.call, made))
+        replace(
+            step,
+            call=_timed(step.call, made),
+            literal=step.literal and _timed(step.literal, made),
+        )
         for step, made in zip(plan.steps, calls, strict=True)
     )
     stretches = {

@@ -12,7 +12,7 @@ import numpy as np
 from embedx import ops
 from embedx.model.graph import FUSED_DOMAIN, Array, Graph, Node
 from embedx.rewrite.fusion import standing_for
-from embedx.rewrite.normal import drop_dead, renamed
+from embedx.rewrite.normal import drop_dead, renamed, unused_suffix
 from embedx.rewrite.patterns import Patterns
 from embedx.rewrite.rule import rule
 
@@ -81,12 +81,13 @@ def drop_neurons(graph: Graph) -> Graph:
     replaced: dict[int, Node] = {}
     names: dict[tuple[str, int, bytes], str] = {}
     constants = dict(graph.initializers)
+    suffix = unused_suffix(graph, "kept")
 
     def cut(edge: str, axis: int, kept: Array) -> str:
         """A new constant: some rows or columns of another."""
         value = _single(patterns, edge)
         assert value is not None
-        name = names.setdefault((edge, axis, kept.tobytes()), f"{edge}~kept{len(names)}")
+        name = names.setdefault((edge, axis, kept.tobytes()), f"{edge}~{len(names)}{suffix}")
         constants.setdefault(name, np.take(value, kept, axis))
         return name
 
@@ -101,14 +102,14 @@ def drop_neurons(graph: Graph) -> Graph:
             node,
             op_type="PrunedMatMul",
             domain=FUSED_DOMAIN,
-            inputs=(f"{last}~kept", cut(weight, 0, kept), hidden.x),
+            inputs=(f"{last}{suffix}", cut(weight, 0, kept), hidden.x),
             attributes={"largest": hidden.largest, "left_out": left_out},
         )
         standing = standing_for(patterns, (*hidden.places, place), product)
         if standing is None:
             continue
         replaced[place] = _covering_one(standing)
-        made = {e: f"{e}~kept" for inner in hidden.places for e in graph.nodes[inner].outputs}
+        made = {e: f"{e}{suffix}" for inner in hidden.places for e in graph.nodes[inner].outputs}
         for inner in hidden.places:
             values = {edge: patterns.value(edge) for edge in graph.nodes[inner].inputs}
             vectors = {
@@ -243,7 +244,7 @@ def _zeros(patterns: Patterns, places: Sequence[int], lengths: dict[int, Array])
         with np.errstate(all="ignore"):
             values[made] = step(*given, **node.attributes)
         if step in _PRODUCTS:
-            nothing = np.logical_or.reduce([value == 0 for value in given])
+            nothing = np.logical_or.reduce(np.broadcast_arrays(*(value == 0 for value in given)))
             values[made] = np.where(nothing, np.float32(0), values[made])
     return np.asarray(values[made] == 0)
 

@@ -9,6 +9,7 @@ import numpy as np
 from embedx import ops
 from embedx.model.graph import FUSED_DOMAIN, Graph, Node
 from embedx.rewrite.fusion import standing_for
+from embedx.rewrite.normal import unused_suffix
 from embedx.rewrite.patterns import Patterns
 from embedx.rewrite.rule import rule
 
@@ -39,7 +40,7 @@ def join_products(graph: Graph) -> Graph:
     vector may be added, if nobody else reads the product. embedx::Linear gives the products side by
     side.
     """
-    patterns = Patterns(graph)
+    patterns, suffix = Patterns(graph), unused_suffix(graph, "joined")
     sharing: dict[tuple[str, int], list[_Factor]] = {}
     for place, node in enumerate(graph.nodes):
         if patterns.computes(place, ops.matmul):
@@ -49,7 +50,7 @@ def join_products(graph: Graph) -> Graph:
                 sharing.setdefault((x, shape[0]), []).append(_factor(patterns, place, shape[1]))
     replaced: dict[int, tuple[Node, ...]] = {}
     for (x, _), factors in sharing.items():
-        joined = _joined(patterns, x, factors) if len(factors) > 1 else None
+        joined = _joined(patterns, x, factors, suffix) if len(factors) > 1 else None
         if joined:
             replaced.update((place, ()) for factor in factors for place in factor.places)
             replaced[factors[0].places[0]] = joined
@@ -58,8 +59,8 @@ def join_products(graph: Graph) -> Graph:
 
 
 def _single(patterns: Patterns, edge: str) -> tuple[int, ...] | None:
-    """The shape of a constant in float32."""
-    value = patterns.value(edge)
+    """The shape of a float32 constant. What is still to be cast comes too late for a product."""
+    value = None if edge in patterns.places else patterns.value(edge)
     return value.shape if isinstance(value, np.ndarray) and value.dtype == np.float32 else None
 
 
@@ -75,21 +76,23 @@ def _factor(patterns: Patterns, place: int, columns: int) -> _Factor:
     return _Factor(weight, "", columns, output, (place,))
 
 
-def _joined(patterns: Patterns, x: str, factors: list[_Factor]) -> tuple[Node, ...] | None:
+def _joined(
+    patterns: Patterns, x: str, factors: list[_Factor], suffix: str
+) -> tuple[Node, ...] | None:
     inputs = (x, *(f.weight for f in factors), *(f.bias for f in factors))
     places = [place for factor in factors for place in factor.places]
     edges, lengths = tuple(f.output for f in factors), tuple(f.columns for f in factors)
-    return _side_by_side(patterns, places, "Linear", inputs, edges, lengths)
+    return _side_by_side(patterns, places, "Linear", inputs, edges, lengths, suffix)
 
 
 def _side_by_side(
     patterns: Patterns, places: list[int], op_type: str, inputs: tuple[str, ...],
-    edges: tuple[str, ...], lengths: tuple[int, ...],
+    edges: tuple[str, ...], lengths: tuple[int, ...], suffix: str,
 ) -> tuple[Node, ...] | None:  # fmt: skip
     """A node in place of those at ``places``, and a Split that makes their edges of its output."""
     first = patterns.graph.nodes[places[0]]
     alone = len(edges) == 1
-    whole = edges[0] if alone else f"{edges[0]}~joined"
+    whole = edges[0] if alone else f"{edges[0]}{suffix}"
     node = Node(op_type, inputs, (whole,), {}, FUSED_DOMAIN, first.name, index=first.index)
     attributes = {"axis": -1, "split": lengths}
     concat = Node("Concat", edges, (whole,), {"axis": -1}, opset=13, index=-1)
@@ -133,7 +136,7 @@ def join_quantized_products(graph: Graph) -> Graph:
     one for each column. So does com.microsoft.DynamicQuantizeMatMul. Several products are side by
     side, and a Split takes them apart.
     """
-    patterns = Patterns(graph)
+    patterns, suffix = Patterns(graph), unused_suffix(graph, "joined")
     replaced: dict[int, tuple[Node, ...]] = {}
     for place, node in enumerate(graph.nodes):
         found: list[_Quantized] | None = None
@@ -149,7 +152,7 @@ def join_quantized_products(graph: Graph) -> Graph:
         parts = ([getattr(q, name) for q in found] for name in _PARTS)
         inputs = (node.inputs[0], *(edge for part in parts for edge in part))
         edges, lengths = tuple(q.output for q in found), tuple(q.columns for q in found)
-        joined = _side_by_side(patterns, places, "QuantizedLinear", inputs, edges, lengths)
+        joined = _side_by_side(patterns, places, "QuantizedLinear", inputs, edges, lengths, suffix)
         if joined:
             replaced.update((p, ()) for p in places)
             replaced[place] = joined
@@ -162,7 +165,9 @@ _PARTS = ("weight", "scale", "zero_point", "bias")
 
 def _products_of(patterns: Patterns, quantized: Node) -> list[_Quantized] | None:
     """The products of what a DynamicQuantizeLinear gives; None if it is used for more."""
-    whole, scale, zero = quantized.outputs
+    whole, scale, zero = (*quantized.outputs, "", "", "")[:3]
+    if not (whole and scale and zero):
+        return None
     found = []
     for place in sorted(patterns.readers(whole)):
         one = _product(patterns, place, whole, scale, zero)

@@ -240,6 +240,16 @@ def drop_dead(graph: Graph) -> Graph:
     )
 
 
+def unused_suffix(graph: Graph, word: str) -> str:
+    """``~word``, or more of it, with which no edge's name ends: for the names of new edges."""
+    names = {v.name for v in graph.inputs} | set(graph.initializers)
+    names.update(name for node in graph.walk() for name in (*reads(node), *node.outputs))
+    suffix = f"~{word}"
+    while any(name.endswith(suffix) for name in names):
+        suffix = f"~{suffix}"
+    return suffix
+
+
 def constants_as_initializers(graph: Graph) -> Graph:
     """The graph with the values of its Constant nodes among the initializers."""
     values = {n.outputs[0]: constant(**n.attributes) for n in graph.nodes if _is_constant(n)}

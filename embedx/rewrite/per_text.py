@@ -28,8 +28,8 @@ _MOVING = (
     "Shape Size Slice Split Squeeze Tile Transpose Unsqueeze"
 )
 _BY_ROW = (
-    "ArgMax ArgMin CumSum LayerNormalization RMSNormalization ReduceMax ReduceMean ReduceMin "
-    "ReduceSum SimplifiedLayerNormalization SkipLayerNormalization "
+    "ArgMax ArgMin CumSum LayerNormalization RMSNormalization ReduceMax ReduceMin "
+    "SimplifiedLayerNormalization SkipLayerNormalization "
     "SkipSimplifiedLayerNormalization Softmax"
 )
 _EXACT = "DequantizeLinear MatMulInteger QuantizeLinear QuantizedLinear ScaledMatMulInteger"
@@ -38,7 +38,7 @@ _SAFE = frozenset(f"{_ELEMENTWISE} {_MOVING} {_BY_ROW} {_EXACT}".split())
 
 
 def quantized_per_text(graph: Graph, written: Graph) -> Graph:
-    """The graph with a scale for each text, if that gives each text the bits that it has alone.
+    """The graph with a scale for each text, if what is quantized has the bits that it has alone.
 
     ``written`` is the graph before its nodes were fused, all of whose inputs have the batch as
     their first axis. If one quantization can't be for each text, none is.

@@ -22,6 +22,7 @@ from embedx.model.graph import (
 )
 from embedx.ops import code_of, dtype_of, resolve
 from embedx.rewrite.element_types import DType, element_types
+from embedx.rewrite.normal import unused_suffix
 from embedx.rewrite.rule import rule
 
 _TYPE_ATTRIBUTES = frozenset(
@@ -114,10 +115,10 @@ def carry_halves_wide(graph: Graph) -> Graph:
     inputs and outputs are known, and if it rounds or hands on what it gets. Every other one sees
     half precision, and a cast to half precision stays one that rounds.
     """
-    return _widened(graph, {})
+    return _widened(graph, {}, unused_suffix(graph, "wide"))
 
 
-def _widened(graph: Graph, outer: Mapping[str, DType]) -> Graph:
+def _widened(graph: Graph, outer: Mapping[str, DType], suffix: str) -> Graph:
     types = element_types(graph, outer)
     halves = {name for name, dtype in types.items() if dtype.name in _HALVES}
     if not halves and not any(node.subgraphs for node in graph.nodes):
@@ -126,36 +127,35 @@ def _widened(graph: Graph, outer: Mapping[str, DType]) -> Graph:
     wide, only_wide = set[str](), set[str]()
     """Those halves that there are in float32, and those that there are in nothing else."""
 
+    def wide_of(name: str) -> str:
+        return f"{name}{suffix}" if name in halves else name
+
     def widened(name: str) -> str:
         if name in halves and name not in wide:
-            nodes.append(_cast(name, _wide(name), _SINGLE))
+            nodes.append(_cast(name, wide_of(name), _SINGLE))
             wide.add(name)
-        return _wide(name) if name in halves else name
+        return wide_of(name)
 
     def narrowed(name: str) -> None:
         if name in only_wide:
-            nodes.append(_cast(_wide(name), name, types[name]))
+            nodes.append(_cast(wide_of(name), name, types[name]))
             only_wide.discard(name)
 
     for node in graph.nodes:
         if _is_smooth(node, types):
             inputs = tuple(map(widened, node.inputs))
-            outputs = tuple(_wide(name) if name in halves else name for name in node.outputs)
+            outputs = tuple(map(wide_of, node.outputs))
             wide.update(halves.intersection(node.outputs))
             only_wide.update(halves.intersection(node.outputs))
             nodes.append(replace(node, inputs=inputs, outputs=outputs))
             continue
         for name in dict.fromkeys(reads(node)):
             narrowed(name)
-        bodies = {key: _widened(body, types) for key, body in node.subgraphs.items()}
+        bodies = {key: _widened(body, types, suffix) for key, body in node.subgraphs.items()}
         nodes.append(replace(node, attributes={**node.attributes, **bodies}))
     for value in graph.outputs:
         narrowed(value.name)
     return replace(graph, nodes=tuple(nodes))
-
-
-def _wide(name: str) -> str:
-    return f"{name}~wide"
 
 
 def _is_smooth(node: Node, types: Mapping[str, DType]) -> bool:

@@ -38,10 +38,10 @@ RULES: tuple[Rule, ...] = (
     *fuse_activations.BIAS_RULES,
     *fuse_normalization.SKIP_RULES,
     merge_equals,
+    fold_constants,
     drop_neurons,
     join_products,
     join_quantized_products,
-    fold_constants,
 )
 """What ``Engine(optimize=True)`` applies in native precision, behind constant folding."""
 

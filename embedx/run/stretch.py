@@ -153,12 +153,13 @@ def _kinds(
     widths = ((x.dtype, x.shape[-1]) for x in rows.values())
     kind = (axes, *((x.dtype, x.shape) for x in arrays), *widths)
     if kind not in stretch.known:
-        # Looked at with ones, as what is known must not depend on what some row holds.
-        ones = {slot: np.ones((*axes, 1, x.shape[-1]), x.dtype) for slot, x in rows.items()}
+        # Looked at with ones, as what is known must not depend on what some row holds, and with two
+        # rows, to tell what comes of rows from what comes of vectors alone.
+        ones = {slot: np.ones((*axes, 2, x.shape[-1]), x.dtype) for slot, x in rows.items()}
         stretch.known[kind] = None
         values = _through(stretch, {**whole, **ones}, {})
         found = {slot: values[slot] for slot in stretch.results}
-        if all(math.prod(x.shape[:-1]) == 1 for x in found.values()):
+        if all(x.shape[:-1] == (*axes, 2) for x in found.values()):
             stretch.known[kind] = {slot: (x.dtype, x.shape[-1]) for slot, x in found.items()}
     known: dict[int, tuple[np.dtype[Any], int]] | None = stretch.known[kind]
     if known is None:

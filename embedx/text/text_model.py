@@ -122,18 +122,27 @@ class TextModel:
         with threads(self.engine.num_cores):
             count = pieces_of(len(texts), 1)
         while some := list(islice(groups, count)):
-            made: list[Any] = [None] * len(some)
+            inputs = [([texts[i] for i in places], widths[places[0]]) for places in some]
+            yield from zip(some, self._beside_each_other(inputs, count), strict=True)
 
-            def run(start: int, stop: int, some: Any = some, made: Any = made) -> None:
-                for i in range(start, stop):
-                    width = widths[some[i][0]]
-                    hidden = self._run([texts[place] for place in some[i]], width)
-                    made[i] = hidden[:, :width] if hidden.ndim == 3 else hidden
+    def _beside_each_other(
+        self, groups: Sequence[tuple[Sequence[Tokens], int]], count: int
+    ) -> list[Array]:
+        """What comes of groups of texts, each of one width, on ``count`` threads.
 
-            # Threads with a group each meet nobody on the way; the last few groups get all threads.
-            with threads(self.engine.num_cores):
-                spread(run, len(some), 1 if len(some) == count else len(some))
-            yield from zip(some, made, strict=True)
+        As many threads as groups meet nobody on the way; fewer groups run one after the other.
+        """
+        made: dict[int, Array] = {}
+
+        def run(start: int, stop: int) -> None:
+            for i in range(start, stop):
+                texts, width = groups[i]
+                hidden = self._run(texts, width)
+                made[i] = hidden[:, :width] if hidden.ndim == 3 else hidden
+
+        with threads(count):
+            spread(run, len(groups), 1 if len(groups) == count else len(groups))
+        return [made[i] for i in range(len(groups))]
 
     @cached_property
     def of_one_token(self) -> Array:

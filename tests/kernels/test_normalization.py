@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embedx import ops
-from embedx.kernels import normalization
-from tests.kernels.cases import check, check_declined, kernels_of, strange_to
+from embedx.kernels import REPLACING, normalization
+from tests.kernels.cases import check, check_declined, first, kernels_of, plain, strange_to
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
@@ -42,3 +42,15 @@ def test_input_skip_and_bias_are_added_in_any_order(order: tuple[int, ...], in_p
     )
     np.testing.assert_array_equal(found.input_skip_bias_sum, total)
     np.testing.assert_allclose(found.output, right.output, atol=1e-5)
+
+
+@pytest.mark.parametrize("formula", [ops.layer_normalization, ops.rms_normalization])
+def test_a_row_has_the_same_bits_beside_others(formula: Any) -> None:
+    """Also where the elements of a row lie apart, as they do behind a Transpose."""
+    kernel = REPLACING[plain(formula)].function
+    random = np.random.default_rng(0)
+    x = random.standard_normal((40, 33, 70)).astype(np.float32)
+    scale = random.standard_normal(33).astype(np.float32)
+    together = first(kernel(x.transpose(0, 2, 1), scale))
+    for text, found in zip(x, together, strict=True):
+        np.testing.assert_array_equal(first(kernel(text[None].transpose(0, 2, 1), scale))[0], found)

@@ -72,3 +72,19 @@ def test_what_is_nearly_one_is_none(old: str, new: str) -> None:
 def test_a_shift_that_is_no_vector_is_added_as_it_is_written() -> None:
     found = operators(SCALED, **{**weights(0), "shift": np.ones((1, 4))})
     assert found == ["ScaledMatMulInteger", "Add"]
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1, 1)])
+def test_a_product_of_two_that_are_no_constants(shape: tuple[int, ...]) -> None:
+    text = """g (uint8[B, N, 3] a, uint8[B, 3, M] b, uint8 z, float[...] s) => (float[B, N, M] y) {
+      i = MatMulInteger(a, b, z, z)  f = Cast<to = 1>(i)  y = Mul(f, s) }"""
+    text = text.replace("[...]", f"[{', '.join(map(str, shape))}]" if shape else "")
+    generator = np.random.default_rng(0)
+    a, b = (generator.integers(0, 256, n).astype(np.uint8) for n in ((2, 5, 3), (2, 3, 4)))
+    z, scale = np.asarray(np.uint8(77)), np.full(shape, 0.37, np.float32)
+    found = engine_of(text)
+    assert [s.node.op_type for s in found.plan.steps] == ["ScaledMatMulInteger"]
+    exact = (a.astype(np.int64) - 77) @ (b.astype(np.int64) - 77)
+    np.testing.assert_array_equal(
+        found.run([a, b, z, scale])[0], exact.astype(np.float32) * np.float32(0.37)
+    )

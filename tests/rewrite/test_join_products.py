@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from embedx.run.engine import Engine
 from tests.rewrite.fusing import engine_of, near, operators
 
 QKV = """g (float[B, T, 3] x) => (float[B, T, 4] q, float[B, T, 2] k, float[B, T, 4] v) {
@@ -97,3 +99,32 @@ def test_what_is_quantized_for_others_too_stays(old: str, new: str) -> None:
         strict=True,
     ):
         np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+def test_new_edges_have_names_of_their_own() -> None:
+    text = """g (float[N, 3] x, float[N, 3] t) => (float[N, 4] y, float[N, 2] k, float[N, 3] w) {
+        y = MatMul(x, a)  k = MatMul(x, b)  w = Tanh(t) }"""
+    random = np.random.default_rng(0)
+    x, t = (random.standard_normal((5, 3)).astype(np.float32) for _ in range(2))
+    engine = engine_of(text, **weights())
+    graph = engine.graph
+    names = {"t": "y~joined"}
+    renamed_graph = replace(
+        graph,
+        inputs=tuple(replace(v, name=names.get(v.name, v.name)) for v in graph.inputs),
+        nodes=tuple(
+            replace(n, inputs=tuple(names.get(i, i) for i in n.inputs)) for n in graph.nodes
+        ),
+    )
+    for found, right in zip(Engine(renamed_graph).run([x, t]), engine.run([x, t]), strict=True):
+        np.testing.assert_array_equal(found, right)
+
+
+def test_weights_that_are_still_to_be_cast_are_not_joined() -> None:
+    halves = {k: v.astype(np.float16) for k, v in weights().items()}
+    text = QKV.replace("float[", "float16[")
+    x = np.random.default_rng(1).standard_normal((2, 5, 3)).astype(np.float16)
+    (q, *_) = engine_of(text, **halves).run([x])
+    proto = engine_of(text, **halves).graph
+    (other, *_) = Engine(proto, skip_rules=["fold_constants"]).run([x])
+    np.testing.assert_allclose(q.astype(np.float32), other.astype(np.float32), rtol=1e-2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from embedx.rewrite.normal import (
     drop_dead,
     inline_functions,
     normal_form,
+    renamed,
     sort_nodes,
+    unused_suffix,
     with_fed,
     with_own_names,
 )
@@ -156,3 +159,24 @@ def test_what_is_fed_is_no_constant_and_what_is_not_is_one() -> None:
     fed = with_fed(graph, {"w"})
     assert [v.name for v in fed.inputs] == ["x", "w"]
     assert not fed.initializers
+
+
+@pytest.mark.parametrize("taken", ["x", "c", "y", "a", "w"])
+def test_a_suffix_for_new_edges_is_one_that_no_edge_has(taken: str) -> None:
+    text = """g (float[N] x, bool c) => (float[N] z) <float[1] w = {1}> {
+        y = Add(x, w)
+        z = If (c) <then_branch = t () => (float[N] a) { a = Neg(y) },
+                    else_branch = e () => (float[N] b) { b = Abs(y) }> }"""
+    graph = read_model(model(text))
+    assert unused_suffix(graph, "new") == "~new"
+
+    def named(name: str) -> str:
+        return f"{name}~new" if name == taken else name
+
+    other = replace(
+        graph,
+        inputs=tuple(replace(v, name=named(v.name)) for v in graph.inputs),
+        initializers={named(k): v for k, v in graph.initializers.items()},
+        nodes=tuple(renamed(node, named, {}) for node in graph.nodes),
+    )
+    assert unused_suffix(other, "new") == "~~new"

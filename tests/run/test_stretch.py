@@ -160,3 +160,29 @@ def test_one_row_that_is_declined_declines_no_others() -> None:
         y, _ = execute(changed, [rows, x])
         np.testing.assert_array_equal(np.isnan(y).any(axis=1), np.isnan(rows).any(axis=1))
         assert len(calls) == times, calls
+
+
+WITHOUT_ROWS = {
+    "attention to one token": f"""g (float[B, T, 3] x, float[1, 1, 3] m)
+        => (float[B, T, 5] q, float[1, 1, 5] k) {WEIGHTS} {{
+        q = MatMul(x, a)  k = MatMul(m, a) }}""",
+    "a vector": """g (float[B, T, 3] x, float[3] v) => (float[B, T, 3] y, float[3] g) {
+        a = Gelu(x)  g = Gelu(v)  y = Add(a, g) }""",
+    "a vector first": """g (float[B, T, 3] x, float[3] v) => (float[B, T, 3] y) {
+        g = Gelu(v)  h = Relu(g)  y = Add(x, h) }""",
+}
+
+
+@pytest.mark.parametrize("text", WITHOUT_ROWS.values(), ids=WITHOUT_ROWS)
+@pytest.mark.parametrize("cores", [1, 2])
+def test_what_comes_of_no_rows_stays_as_it_is(text: str, cores: int) -> None:
+    plan = plan_of(text, kernels=True, opset=20)
+    random = np.random.default_rng(0)
+    other = random.standard_normal((1, 1, 3) if "1, 1" in text else 3).astype(np.float32)
+    for lead in ((2, 9), (1, 30), (1, 1)):
+        x = random.standard_normal((*lead, 3)).astype(np.float32)
+        with threads(cores):
+            found, plain = both_ways(plan, [x, other])
+        for one, right in zip(found, plain, strict=True):
+            assert one.shape == right.shape
+            np.testing.assert_allclose(one, right, rtol=1e-6)
