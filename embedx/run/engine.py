@@ -118,9 +118,8 @@ class Engine:
                 optimize=optimize, skip=self._options["skip_rules"], fed=fed,
                 per_text=self._options["per_text"],
             )  # fmt: skip
-            fast = self.precision == "native" and optimize
             self._plans[fed] = make_plan(
-                graph, self.precision, kernels=fast, storage=self._options["storage"]
+                graph, self.precision, kernels=optimize, storage=self._options["storage"]
             )
         return self._plans[fed]
 

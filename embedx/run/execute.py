@@ -151,8 +151,10 @@ def _declared(value: Value) -> tuple[np.dtype[Any], tuple[int | None, ...]] | No
 
 
 def _described(step: Step, arguments: Sequence[Any]) -> str:
-    shown = ", ".join(_kind(value) for value in arguments)
-    return f"{step.node} on ({shown})"
+    given = list(arguments)
+    while given and given[-1] is None:  # omitted, or constants that the step carries itself
+        given.pop()
+    return f"{step.node} on ({', '.join(map(_kind, given))})"
 
 
 def _kind(value: Any) -> str:

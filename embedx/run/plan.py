@@ -110,6 +110,10 @@ def _template(graph: Graph, packed: Counter[str], slots: _Slots) -> tuple[Array 
 
 
 _NO_KERNEL = Kernel(lambda: None)
+_KERNELS: dict[Precision, Mapping[Callable[..., Any], Kernel]] = {
+    "native": REPLACING, "exact": EXACT,
+}  # fmt: skip
+"""By the formulas of the operators for which they stand in."""
 
 
 def _bound(
@@ -125,8 +129,8 @@ def _bound(
     else:
         call = bind(node, precision)
         formula = resolve(node.op_type, node.opset, node.domain).formula
-        table = EXACT if precision == "exact" else REPLACING if kernels else {}
-        if formula not in table:
+        table = _KERNELS.get(precision, {})
+        if not kernels or formula not in table:
             return _NO_KERNEL, Prepared(call), None
         kernel, attributes = table[formula], call.keywords
     literal = call if node.literal is None else _Literal(node.literal)
