@@ -58,7 +58,7 @@ ELEMENTWISE: list[Callable[..., Any]] = [
     ops.mish, MS.gelu, MS.bias_gelu, MS.fast_gelu, MS.quick_gelu,
 ]  # fmt: skip
 ALONG_AN_AXIS: list[Callable[..., Any]] = [
-    ops.softmax, ops.softmax_1, ops.log_softmax, ops.log_softmax_1, ops.layer_normalization,
+    ops.softmax, ops.softmax_1, ops.layer_normalization,
     ops.rms_normalization,
 ]  # fmt: skip
 ARITHMETIC: list[Callable[..., Any]] = [ops.add, ops.sub, ops.mul, ops.div]
