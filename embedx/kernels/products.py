@@ -99,10 +99,11 @@ def _prepared_linear(node: Node, constants: Constants, storage: Storage) -> Prep
     pairs = zip(weights, biases, strict=True)
     parts = [np.zeros(w.shape[1], np.float32) if b is None else b for w, b in pairs]
     bias = np.concatenate(parts)
+    biased = bias.any()
 
     def call(x: Array, *parameters: Array | None, out: Array | None = None) -> Array:
         y = multiplied(x, matrix, out)
-        return add(y, bias, out=y) if bias.any() else y
+        return add(y, bias, out=y) if biased else y
 
     return Prepared(call, tuple(range(1, len(node.inputs))), 1, str(matrix), rows=(0,))
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from embedx import ops
 from embedx.model.graph import FUSED_DOMAIN, Graph, Node
-from embedx.rewrite.fusion import Found, fusion, standing_for
+from embedx.rewrite.fusion import Found, fusion, standing_for, with_replaced
 from embedx.rewrite.patterns import Call, Edge, Formula, Number, Patterns, call
 from embedx.rewrite.rule import rule
 
@@ -138,8 +138,7 @@ def attention_of_heads(graph: Graph) -> Graph:
         if standing:
             replaced.update((p, ()) for p in places)
             replaced[end] = (standing,)
-    nodes = (n for place, node in enumerate(graph.nodes) for n in replaced.get(place, (node,)))
-    return replace(graph, nodes=tuple(nodes)) if replaced else graph
+    return with_replaced(graph, replaced)
 
 
 _Covered: TypeAlias = "tuple[str, str, set[int]] | None"

@@ -116,6 +116,12 @@ def _takes_from_inside(built: Node, graph: Graph, match: Match) -> bool:
     return any(not set(graph.nodes[i].outputs).isdisjoint(built.inputs) for i in match.nodes)
 
 
+def with_replaced(graph: Graph, replaced: Mapping[int, Sequence[Node]]) -> Graph:
+    """The graph with other nodes, or none, where nodes stood at these places."""
+    nodes = (n for place, node in enumerate(graph.nodes) for n in replaced.get(place, (node,)))
+    return replace(graph, nodes=tuple(nodes)) if replaced else graph
+
+
 def standing_for(
     patterns: Patterns, places: Collection[int], built: Node, *more: Node
 ) -> Node | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from embedx import ops
 from embedx.model.graph import FUSED_DOMAIN, Graph, Node
-from embedx.rewrite.fusion import standing_for
+from embedx.rewrite.fusion import standing_for, with_replaced
 from embedx.rewrite.normal import unused_suffix
 from embedx.rewrite.patterns import Patterns
 from embedx.rewrite.rule import rule
@@ -54,8 +54,7 @@ def join_products(graph: Graph) -> Graph:
         if joined:
             replaced.update((place, ()) for factor in factors for place in factor.places)
             replaced[factors[0].places[0]] = joined
-    nodes = (n for place, node in enumerate(graph.nodes) for n in replaced.get(place, (node,)))
-    return replace(graph, nodes=tuple(nodes)) if replaced else graph
+    return with_replaced(graph, replaced)
 
 
 def _single(patterns: Patterns, edge: str) -> tuple[int, ...] | None:
@@ -156,8 +155,7 @@ def join_quantized_products(graph: Graph) -> Graph:
         if joined:
             replaced.update((p, ()) for p in places)
             replaced[place] = joined
-    nodes = (n for place, node in enumerate(graph.nodes) for n in replaced.get(place, (node,)))
-    return replace(graph, nodes=tuple(nodes)) if replaced else graph
+    return with_replaced(graph, replaced)
 
 
 _PARTS = ("weight", "scale", "zero_point", "bias")
