@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -21,13 +22,13 @@ from embedx.rewrite.normal import normal_form
 from embedx.run import feeds as feeding
 from embedx.run.benchmark import BenchmarkResults
 from embedx.run.binding import Precision
+from embedx.run.execute import Compute, advance, execute, started
 from embedx.run.execute import Observer as Around
-from embedx.run.execute import execute
 from embedx.run.limits import free_bytes
 from embedx.run.plan import make_plan
 from embedx.run.prepare import checked, loading, prepare
 from embedx.run.random_feeds import random_feeds
-from embedx.run.step import Plan
+from embedx.run.step import Plan, Step
 from embedx.workers import threads
 
 if TYPE_CHECKING:
@@ -36,6 +37,14 @@ if TYPE_CHECKING:
 Observer: TypeAlias = Callable[[Node, Sequence[Any], Sequence[Any]], None]
 """Called after each node with its inputs and outputs, those of subgraphs included."""
 Feeds: TypeAlias = "Mapping[str, Any] | Sequence[Any]"
+
+
+class Visit(NamedTuple):
+    """A step that has run, what it took, and what it gave."""
+
+    step: Step
+    inputs: Sequence[Any]
+    outputs: Sequence[Any]
 
 
 class Engine:
@@ -216,7 +225,41 @@ class Engine:
         size = self.batch_size or batch_size
         return random_feeds(self.graph, size, sequence_length, seed, self._max_bytes)
 
+    def walk(self, feeds: Feeds, around: Around | None = None) -> Iterator[Visit]:
+        """The run step by step, so that several runs can be led side by side.
+
+        Each step of the outer graph is shown when it has run. ``around`` stands around every step,
+        those of subgraphs included, and what it gives is what the run goes on with. The steps are
+        the plan's: with ``optimize=False``, and in exact precision, they are the file's nodes.
+
+        Raises what ``run`` raises, when it gets there.
+        """
+        plan, inputs = self._ready(feeds)
+        values, budget = started(plan, inputs), self._budget()
+        budget.holders.append(values)
+        seen: list[Visit] = []
+
+        def watching(step: Step, given: Sequence[Any], compute: Compute) -> Sequence[Any]:
+            outputs = compute() if around is None else around(step, given, compute)
+            seen[:] = [Visit(step, given, outputs)]  # the outer step's comes last
+            return outputs
+
+        for place in range(len(plan.steps)):
+            with self._computing(budget):
+                advance(plan, place, values, budget, watching)
+            yield seen.pop()
+
     def _run(self, feeds: Any, observe: Observer | None) -> list[Any]:
+        plan, inputs = self._ready(feeds)
+        budget = self._budget()
+        around = None if observe is None else _after(observe)
+        with self._computing(budget):
+            outputs = execute(plan, inputs, (), budget, around)
+        self._check_outputs(outputs)
+        return _owned(outputs, [*inputs, *plan.template])
+
+    def _ready(self, feeds: Any) -> tuple[Plan, list[Any]]:
+        """The plan for these feeds, and its inputs."""
         for file in self.graph.files:
             file.check()
         given = feeding.checked_feeds(
@@ -226,13 +269,12 @@ class Engine:
         defaults = self.graph.initializers.keys()
         fed = frozenset(k for k, v in given.items() if v is not None and k in defaults)
         plan = self._plan(fed) if fed else self.plan
-        inputs = [given[v.name] for v in plan.inputs]
-        budget = self._budget()
-        around = None if observe is None else _after(observe)
+        return plan, [given[v.name] for v in plan.inputs]
+
+    @contextmanager
+    def _computing(self, budget: Budget) -> Iterator[None]:
         with np.errstate(all="ignore"), spending(budget), threads(self.num_cores):
-            outputs = execute(plan, inputs, (), budget, around)
-        self._check_outputs(outputs)
-        return _owned(outputs, [*inputs, *plan.template])
+            yield
 
     def _check_outputs(self, outputs: list[Any]) -> None:
         """Refuse outputs of another element type than the file declares."""

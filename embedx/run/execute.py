@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias
@@ -32,46 +31,54 @@ def execute(
 
     Raises NodeError naming the node that failed, BudgetError if the run spends too much.
     """
+    budget = Budget() if budget is None else budget
+    values = started(plan, inputs, captured)
+    budget.holders.append(values)
+    place = 0
+    while place < len(plan.steps):
+        place += advance(plan, place, values, budget, observe)
+    budget.holders.pop()
+    return [values[slot] for slot in plan.output_slots]
+
+
+def started(plan: Plan, inputs: Sequence[Any], captured: Sequence[Any] = ()) -> list[Any]:
+    """The values of a run before its first step."""
     values: list[Any] = list(plan.template)
     for slot, value in zip(plan.input_slots, inputs, strict=True):
         if value is not None:
             values[slot] = value
     for slot, value in zip(plan.capture_slots, captured, strict=True):
         values[slot] = value
-    budget = Budget() if budget is None else budget
-    budget.holders.append(values)
-    limit = math.inf if budget.max_bytes is None else budget.max_bytes
-    place = 0
-    while place < len(plan.steps):
-        step = plan.steps[place]
-        arguments = [values[slot] for slot in step.inputs]
-        try:
-            if budget.deadline is not None:
-                budget.check_time()
-            stretch = plan.stretches.get(place) if observe is None else None
-            if stretch is not None and run_stretch(stretch, values, budget):
-                done = stretch.steps
-            else:
-                done = (step,)
-                budget.used += _kept(
-                    step, _results(step, arguments, values, budget, observe), values
-                )
-            if budget.used > limit:
-                budget.recount()
-        except EmbedxError:
-            raise
-        except (OverBudgetError, MemoryError) as error:
-            raise BudgetError(
-                f"{_described(step, arguments)}: {error or 'out of memory'}"
-            ) from error
-        except Exception as error:
-            raise NodeError(f"{_described(step, arguments)}: {error}") from error
-        for one in done:
-            for slot in one.dead:
-                values[slot] = None
-        place += len(done)
-    budget.holders.pop()
-    return [values[slot] for slot in plan.output_slots]
+    return values
+
+
+def advance(
+    plan: Plan, place: int, values: list[Any], budget: Budget, observe: Observer | None
+) -> int:
+    """Run the step at a place, or the stretch that begins there; how many steps that were."""
+    step = plan.steps[place]
+    arguments = [values[slot] for slot in step.inputs]
+    done: Sequence[Step] = (step,)
+    try:
+        if budget.deadline is not None:
+            budget.check_time()
+        stretch = plan.stretches.get(place) if observe is None else None
+        if stretch is not None and run_stretch(stretch, values, budget):
+            done = stretch.steps
+        else:
+            budget.used += _kept(step, _results(step, arguments, values, budget, observe), values)
+        if budget.max_bytes is not None and budget.used > budget.max_bytes:
+            budget.recount()
+    except EmbedxError:
+        raise
+    except (OverBudgetError, MemoryError) as error:
+        raise BudgetError(f"{_described(step, arguments)}: {error or 'out of memory'}") from error
+    except Exception as error:
+        raise NodeError(f"{_described(step, arguments)}: {error}") from error
+    for one in done:
+        for slot in one.dead:
+            values[slot] = None
+    return len(done)
 
 
 def _results(

@@ -6,6 +6,7 @@ import os
 import pickle
 import threading
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 
 from embedx.errors import BudgetError, ConfigError, InputError, ModelError, NodeError
 from embedx.run.engine import Engine
+from embedx.run.execute import Compute
+from embedx.run.step import Step
 from tests.models import model
 from tests.tiny import bert
 
@@ -98,6 +101,37 @@ def test_observer_sees_every_node_with_its_values() -> None:
     engine = Engine(model("g (float[N] x) => (float[N] z) { y = Neg(x)  z = Abs(y) }"))
     engine.run([ONES], observe=lambda node, i, o: seen.append((node.op_type, i[0][0], o[0][0])))
     assert seen == [("Neg", 1, -1), ("Abs", -1, 1)]
+
+
+def test_runs_are_led_side_by_side() -> None:
+    engine = Engine(model("g (float[N] x) => (float[N] z) { y = Neg(x)  z = Abs(y) }"))
+    pairs = zip(engine.walk([ONES]), engine.walk([ONES * 3]), strict=True)
+    shown = [(a.step.node.op_type, float(a.inputs[0][0]), float(b.outputs[0][0])) for a, b in pairs]
+    assert shown == [("Neg", 1, -3), ("Abs", -1, 3)]
+
+
+def test_a_walk_goes_on_with_what_stands_around_its_steps() -> None:
+    def doubled(step: Step, inputs: Sequence[Any], compute: Compute) -> Sequence[Any]:
+        return [2 * v for v in compute()] if step.node.op_type == "Add" else compute()
+
+    engine = Engine(model(LOOP))
+    *_, last = engine.walk([np.array(3), ONES], doubled)
+    assert last.step.node.op_type == "Loop"
+    assert last.outputs[0][0] == 2 * (2 * (2 * (1 + 1) + 1) + 1)
+
+
+def test_a_walk_holds_what_is_alive_and_fails_where_a_run_does() -> None:
+    chain = "".join(f"t{i + 1} = Neg(t{i}) " for i in range(6))
+    engine = Engine(model(f"g (float[N] t0) => (float[N] t6) {{ {chain} }}"))
+    alive: list[weakref.ref[Any]] = []
+    for visit in engine.walk([np.ones(3, np.float32)]):
+        alive.append(weakref.ref(visit.outputs[0]))
+        assert sum(ref() is not None for ref in alive) <= 2
+    walk = Engine(model("g (float[N] x, float[M] y) => (float[N] z) { z = Add(x, y) }")).walk(
+        [ONES, np.ones(5, np.float32)]
+    )
+    with pytest.raises(NodeError, match=r"Add \(node 0\)"):
+        next(walk)
 
 
 def test_omitted_outputs_do_not_leak_into_omitted_inputs() -> None:
