@@ -6,14 +6,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from embedx.errors import ConfigError
 from embedx.model.graph import Array
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
@@ -25,18 +29,13 @@ class Times(NamedTuple):
     cpu: float
 
 
-class Side:
-    """A runtime with an open model, in a process of its own; ``job`` is what ``side.py`` takes.
+class _Process:
+    """A runtime with an open model, in a process of its own, that is asked and answers by lines.
 
     Raises ConfigError if it cannot run the model.
     """
 
-    peak_bytes: int | None = None
-    """The most memory that the process has held until the last run's end."""
-    cpu_seconds: float
-    """What the process has computed from its start to the last run's end."""
-
-    def __init__(self, name: str, job: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, job: Mapping[str, Any], *program: str) -> None:
         self._what = f"{name} cannot run {job['model']}"
         root = str(Path(__file__).parents[2])
         threads = str(job["threads"])
@@ -51,7 +50,7 @@ class Side:
         self._process = subprocess.Popen(
             [
                 sys.executable,
-                Path(__file__).with_name("side.py"),
+                *program,
                 json.dumps({**job, "side": name}),
             ],
             stdin=subprocess.PIPE,
@@ -61,31 +60,17 @@ class Side:
             text=True,
         )
         try:
-            self.load_seconds = float(self._answer()["load_seconds"])
+            self._opened = self._answer()
         except BaseException:
             self.__exit__()
             raise
 
-    def __enter__(self) -> Side:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.communicate()
-
-    def run(self, *, once: bool = False) -> Times:
-        """What a run takes: one, or the median of some if it is short and need not be ``once``."""
-        self._ask("once" if once else "run")
-        answer = self._answer()
-        self.peak_bytes, self.cpu_seconds = answer["peak_bytes"], answer["cpu_seconds_so_far"]
-        return Times(answer["seconds"], answer["cpu_seconds"])
-
-    def results(self, path: Path) -> list[Array]:
-        """The arrays that the last run gave; ``path`` is a file to pass them through."""
-        self._ask(str(path))
-        self._answer()
-        with np.load(path) as file:
-            return list(file.values())
 
     def _ask(self, line: str) -> None:
         assert self._process.stdin is not None
@@ -105,3 +90,58 @@ class Side:
         if "error" in answer:
             raise ConfigError(f"{self._what}: {answer['error']}")
         return answer
+
+
+class Side(_Process):
+    """One side of a measurement; ``job`` is what ``side.py`` takes."""
+
+    peak_bytes: int | None = None
+    """The most memory that the process has held until the last run's end."""
+    cpu_seconds: float
+    """What the process has computed from its start to the last run's end."""
+
+    def __init__(self, name: str, job: Mapping[str, Any]) -> None:
+        super().__init__(name, job, str(Path(__file__).with_name("side.py")))
+        self.load_seconds = float(self._opened["load_seconds"])
+
+    def run(self, *, once: bool = False) -> Times:
+        """What a run takes: one, or the median of some if it is short and need not be ``once``."""
+        self._ask("once" if once else "run")
+        answer = self._answer()
+        self.peak_bytes, self.cpu_seconds = answer["peak_bytes"], answer["cpu_seconds_so_far"]
+        return Times(answer["seconds"], answer["cpu_seconds"])
+
+    def results(self, path: Path) -> list[Array]:
+        """The arrays that the last run gave; ``path`` is a file to pass them through."""
+        self._ask(str(path))
+        self._answer()
+        with np.load(path) as file:
+            return list(file.values())
+
+
+class Runtime(_Process):
+    """A runtime that gives values; ``job`` is what ``values.py`` takes."""
+
+    def __init__(self, name: str, job: Mapping[str, Any]) -> None:
+        super().__init__(name, job, "-m", "embedx.peers.values")
+
+    def values(
+        self, feeds: Mapping[str, Array], outputs: Sequence[str], folder: Path
+    ) -> dict[str, Array]:
+        """The outputs of these names, but for sequences and strings; they pass through files."""
+        given, made = folder / "feeds.npz", folder / "values.npz"
+        write_arrays(given, feeds)
+        request = {"feeds": str(given), "outputs": list(outputs), "to": str(made)}
+        self._ask(json.dumps(request))
+        self._answer()
+        with np.load(made) as file:
+            return {outputs[int(place)]: value for place, value in file.items()}
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write arrays into an ``.npz``, strings as NumPy's own, without anything pickled."""
+    plain = {k: v.astype(str) if v.dtype == object else v for k, v in arrays.items()}
+    with zipfile.ZipFile(path, "w") as file:  # np.savez would take a name for an option of its own
+        for name, array in plain.items():
+            with file.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)

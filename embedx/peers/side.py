@@ -85,16 +85,18 @@ def prepared_texts(job: dict[str, Any]) -> tuple[Work, float]:
     return lambda: [encode(texts)], time.perf_counter() - start
 
 
-def opener(side: str, threads: int) -> Callable[[str], Any]:
-    """How a side opens a model file; what it makes has ``run(output_names, feeds)``."""
+def opener(side: str, threads: int, **options: Any) -> Callable[[str], Any]:
+    """How a side opens a model file; what it makes has ``run(output_names, feeds)``.
+
+    ``options`` are those of ``onnxruntime_session``.
+    """
     if side == "embedx":
         from embedx import Engine
 
         return lambda path: Engine(path, num_cores=threads)
     runtime = import_module(side)
     if side == "onnxruntime":
-        options = session_options(threads)
-        return lambda path: runtime.InferenceSession(path, options, providers=[CPU])
+        return lambda path: onnxruntime_session(path, threads, **options)
     if side == "openvino":
         return lambda path: OpenVINO(runtime, path, threads)
     evaluator: Callable[[str], Any] = runtime.ReferenceEvaluator
@@ -103,6 +105,28 @@ def opener(side: str, threads: int) -> Callable[[str], Any]:
 
 CPU = "CPUExecutionProvider"
 """What onnxruntime calls the processor."""
+
+
+LEVELS = {"off": "DISABLE_ALL", "basic": "ENABLE_BASIC", "extended": "ENABLE_EXTENDED"}
+"""What onnxruntime calls its levels of optimization below all of them."""
+
+
+def onnxruntime_session(
+    path: str, threads: int, *, level: str = "all", disabled: Sequence[str] = (), saved: str = ""
+) -> Any:
+    """A session with optimizations up to a level, without the ``disabled`` optimizers.
+
+    The model that they make is ``saved``, if that is the name of a file.
+    """
+    runtime = import_module("onnxruntime")
+    options = session_options(threads)
+    levels = runtime.GraphOptimizationLevel
+    options.graph_optimization_level = getattr(levels, f"ORT_{LEVELS.get(level, 'ENABLE_ALL')}")
+    if saved:
+        options.optimized_model_filepath = saved
+    return runtime.InferenceSession(
+        path, options, providers=[CPU], disabled_optimizers=list(disabled)
+    )
 
 
 def session_options(threads: int) -> Any:
