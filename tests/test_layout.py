@@ -20,7 +20,6 @@ CROSS_CUTTING = {
     "server/test_layers.py": "the order of the server's modules",
     "server/test_load.py": "many clients of a running server at once",
     "server/test_page.py": "the page, which is no module, in a browser",
-    "test_backend.py": "the suite that ONNX's standard brings",
     "test_default_model.py": "the model that embedx brings",
     "test_forms.py": "one model stored and run in several ways",
     "test_hostile.py": "files and inputs that mean harm, through the whole of embedx",
