@@ -151,7 +151,8 @@ def test_the_suite_runs_the_module_as_a_backend() -> None:
     case = suite.test_cases["OnnxBackendNodeModelTest"]
     passed = unittest.TestSuite(case(name) for name in wanted).run(unittest.TestResult())
     assert passed.wasSuccessful()
-    failed = unittest.TestSuite([case(missing)]).run(unittest.TestResult())
+    simple = suite.test_cases["OnnxBackendSimpleModelTest"]
+    failed = unittest.TestSuite([simple(missing)]).run(unittest.TestResult())
     assert [name.id().rpartition(".")[2] for name, _ in failed.errors] == [missing]
     assert "UnsupportedOpError" in failed.errors[0][1]
     skipped = unittest.TestSuite([case("test_add_cuda")]).run(unittest.TestResult())
