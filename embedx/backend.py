@@ -5,7 +5,8 @@
 
     globals().update(BackendTest(backend, __name__).test_cases)
 
-An operator that embedx lacks is an error there, never a test that is passed by being skipped.
+An operator that embedx lacks is an error there, or skipped where the suite asks for it beforehand;
+it never looks like a test that is passed.
 """
 
 from __future__ import annotations
