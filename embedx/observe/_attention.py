@@ -1,173 +1,176 @@
-"""Attention in a stretch of a graph, written out or as one node: where its parts lie."""
+"""Attention on the ways through a layer, written out or as one node: where its parts lie."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from embedx.model.graph import Node
-from embedx.observe._axes import Axes, leading
-from embedx.observe._flow import Stretch
-from embedx.ops import qualified
+from embedx.observe._axes import Axes, with_leading
+from embedx.observe._flow import Ways
 
 _SOFTMAX = ("Softmax", "BiasSoftmax", "QLinearSoftmax")
-_HIDDEN: Axes = (("batch",), ("token",), ("head", "head_size"))
-_SPLIT: Axes = (("batch",), ("head",), ("token",), ("head_size",))
+_MERGED: Axes = (("batch",), ("token",), ("head", "head_size"))
+_APART: Axes = (("batch",), ("head",), ("token",), ("head_size",))
+_WEIGHTS: Axes = (("batch",), ("head",), ("query",), ("key",))
+_QK_MODES = {2: "scores", 3: "probs"}
+"""What ONNX's Attention gives as its fourth output, by its attribute qk_matmul_output_mode."""
+
+
+class Carrier(NamedTuple):
+    """An edge, and what its axes mean."""
+
+    edge: str
+    axes: Axes
+    heads: int | None = None
 
 
 @dataclass(frozen=True)
 class Attention:
-    """The edges around one attention and their axes; what is not there, and why."""
+    """The edges around one attention, or why there is none."""
 
     node: Node
     """The Softmax, or the node that does everything."""
-    parts: dict[str, tuple[str, Axes]] = field(default_factory=dict)
-    """``q``, ``k`` and ``v`` as they are multiplied, the scores, the probabilities, the context."""
-    absent: dict[str, str] = field(default_factory=dict)
-    heads: int | None = None
+    parts: dict[str, Carrier | str]
+    """``q``, ``k`` and ``v`` as they are multiplied, ``scores``, ``probs`` and ``context``."""
 
 
-def find_attention(stretch: Stretch) -> Attention | None:
-    """The first attention of a stretch; None if there is none."""
-    for node in stretch.nodes:
+def find_attention(ways: Ways) -> Attention | None:
+    """The first attention on the ways; None if there is none."""
+    for node in ways.nodes:
         if "Attention" in node.op_type:
-            return _fused(stretch, node)
+            return _fused(ways, node)
         if node.op_type in _SOFTMAX:
-            found = _written_out(stretch, node)
+            found = _written_out(ways, node)
             if found is not None:
                 return found
     return None
 
 
-def _fused(stretch: Stretch, node: Node) -> Attention:
-    inside = f"inside {qualified(node.domain, node.op_type)} {node.name or node.outputs[0]!r}"
-    parts: dict[str, tuple[str, Axes]] = {}
-    absent = dict.fromkeys(("scores", "probs"), inside)
-    given = [name if name in stretch.edges else "" for name in (*node.inputs, "", "")]
-    separate = "QAttention" not in node.op_type and all(given[:3])
+def place_of(node: Node) -> str:
+    """How a node is called that hides a site."""
+    return f"inside {node.operator} {node.name or node.outputs[0]!r}"
+
+
+def _fused(ways: Ways, node: Node) -> Attention:
+    def carried(edge: str, heads: object) -> Carrier:
+        split = ways.flow.rank(edge) == 4
+        count = heads if isinstance(heads, int) else None
+        return Carrier(edge, _APART if split else _MERGED, count)
+
+    inside = place_of(node)
+    given = [name if name in ways.data(node) else "" for name in (*node.inputs, "", "")]
     biased = "MultiHead" in node.op_type and len(node.inputs) > 3 and node.inputs[3]
-    for name, edge in zip("qkv", given, strict=False):
-        shape = stretch.flow.shape(edge)
-        if not separate:
-            absent[name] = inside
-        elif biased:
-            absent[name] = f"its bias is added {inside}"
-        else:
-            parts[name] = edge, _SPLIT if shape is not None and len(shape) == 4 else _HIDDEN
-    shape = stretch.flow.shape(node.outputs[0])
-    split = shape is not None and len(shape) == 4 and node.domain == ""
-    parts["context"] = node.outputs[0], _SPLIT if split else _HIDDEN
     heads = node.attributes.get("num_heads", node.attributes.get("q_num_heads"))
-    return Attention(node, parts, absent, heads if isinstance(heads, int) else None)
+    shared = node.attributes.get("kv_num_heads", heads)
+    parts: dict[str, Carrier | str] = {}
+    for name, edge in zip("qkv", given, strict=False):
+        if not all(given[:3]):
+            parts[name] = inside
+        elif biased:
+            parts[name] = f"its bias is added {inside}"
+        else:
+            parts[name] = carried(edge, heads if name == "q" else shared)
+    parts |= dict.fromkeys(("scores", "probs"), inside)
+    mode = _QK_MODES.get(node.attributes.get("qk_matmul_output_mode", 0))
+    if mode and node.domain == "" and len(node.outputs) > 3 and node.outputs[3]:
+        parts[mode] = Carrier(node.outputs[3], _WEIGHTS)
+    parts["context"] = carried(node.outputs[0], heads)
+    return Attention(node, parts)
 
 
-def _written_out(stretch: Stretch, softmax: Node) -> Attention | None:
+def _written_out(ways: Ways, softmax: Node) -> Attention | None:
     scores, probs = softmax.inputs[0], softmax.outputs[0]
-    mixer = _product_after(stretch, probs)
-    product = _product_before(stretch, scores)
+    mixer, product = _product_after(ways, probs), _product_before(ways, scores)
     if mixer is None or product is None:
         return None
-    places = [i for i, n in enumerate(mixer.inputs) if probs in stretch.before(n)]
-    rank, turned = _rank(stretch, scores), _key_is_second_last(stretch, softmax)
-    weights = _with_leading(
-        rank, ("key",) if turned else ("query",), ("query",) if turned else ("key",)
-    )
-    if weights is None or not places:
+    rank = ways.flow.rank
+    axis = int(softmax.attributes.get("axis", _default_axis(softmax)))
+    turned = axis == (rank(scores) or 4) - 2
+    last = (("key",), ("query",)) if turned else (("query",), ("key",))
+    first = probs in ways.before(mixer.inputs[0])
+    mixed = (("query",), ("head_size",)) if first else (("head_size",), ("query",))
+    weights = with_leading(rank(scores), *last)
+    raw = with_leading(rank(product.outputs[0]), *last)
+    context = with_leading(rank(mixer.outputs[0]), *mixed)
+    if weights is None or raw is None or context is None:
         return None
-    first = places[0] == 0
-    mixed = _with_leading(
-        _rank(stretch, mixer.outputs[0]),
-        *((("query",), ("head_size",)) if first else (("head_size",), ("query",))),
-    )
-    raw = _with_leading(_rank(stretch, product.outputs[0]), *weights[-2:])
-    if mixed is None or raw is None:
-        return None
-    left, right = _operands(stretch, product, raw, "head_size")
+    left, right = _factors(ways, product, raw, "head_size")
+    values = _factors(ways, mixer, context, "key")[1 if first else 0]
     q, k = (right, left) if turned else (left, right)
-    values = _operands(stretch, mixer, mixed, "key")[1 if first else 0]
-    parts = {"q": q, "k": k, "v": values, "context": (mixer.outputs[0], mixed)}
+    hidden = softmax.op_type == "BiasSoftmax"
     return Attention(
         softmax,
         {
-            **{name: (edge, _of_tokens(axes)) for name, (edge, axes) in parts.items()},
-            "scores": (scores, weights),
-            "probs": (probs, weights),
+            "q": _of_tokens(q),
+            "k": _of_tokens(k),
+            "v": _of_tokens(values),
+            "scores": f"its mask is added {place_of(softmax)}"
+            if hidden
+            else Carrier(scores, weights),
+            "probs": Carrier(probs, weights),
+            "context": _in_floats(ways, mixer, _of_tokens(Carrier(mixer.outputs[0], context))),
         },
     )
 
 
-def _product_after(stretch: Stretch, edge: str) -> Node | None:
-    return next(
-        (
-            node
-            for node in stretch.nodes
-            if stretch.flow.is_product(node)
-            and any(edge in stretch.before(name) for name in stretch.data(node))
-        ),
-        None,
-    )
+def _default_axis(softmax: Node) -> int:
+    if softmax.op_type == "BiasSoftmax":
+        return 1
+    return -1 if softmax.opset >= 13 or softmax.domain else 1
 
 
-def _product_before(stretch: Stretch, edge: str) -> Node | None:
+def _product_after(ways: Ways, edge: str) -> Node | None:
+    for node in ways.nodes:
+        above = (ways.before(name) for name in ways.data(node))
+        if ways.flow.is_product(node) and any(edge in edges for edges in above):
+            return node
+    return None
+
+
+def _product_before(ways: Ways, edge: str) -> Node | None:
     """The nearest product of two things that both come along the ways."""
-    above = stretch.before(edge)
-    return next(
-        (
-            node
-            for node in reversed(stretch.nodes)
-            if stretch.flow.is_product(node)
-            and node.outputs[0] in above
-            and len(stretch.data(node)) > 1
-        ),
-        None,
-    )
+    above = ways.before(edge)
+    for node in reversed(ways.nodes):
+        if node.outputs[0] in above and ways.flow.is_product(node) and len(ways.data(node)) > 1:
+            return node
+    return None
 
 
-def _rank(stretch: Stretch, edge: str) -> int:
-    shape = stretch.flow.shape(edge)
-    return 4 if shape is None else len(shape)
-
-
-def _with_leading(rank: int, *last: tuple[str, ...]) -> Axes | None:
-    first = leading(rank - len(last))
-    return None if first is None else (*first, *last)
-
-
-def _key_is_second_last(stretch: Stretch, softmax: Node) -> bool:
-    default = 1 if softmax.domain == "" and softmax.opset < 13 else -1
-    axis = int(softmax.attributes.get("axis", default))
-    rank = _rank(stretch, softmax.inputs[0])
-    return axis in (-2, rank - 2)
-
-
-def _of_tokens(axes: Axes) -> Axes:
+def _of_tokens(carrier: Carrier) -> Carrier:
     """In a sequence of its own each query and each key is a token."""
     names = {"query": "token", "key": "token"}
-    return tuple(tuple(names.get(word, word) for word in axis) for axis in axes)
+    axes = tuple(tuple(names.get(word, word) for word in axis) for axis in carrier.axes)
+    return carrier._replace(axes=axes)
 
 
-def _operands(
-    stretch: Stretch, product: Node, axes: Axes, inner: str
-) -> tuple[tuple[str, Axes], tuple[str, Axes]]:
+def _factors(ways: Ways, product: Node, axes: Axes, inner: str) -> tuple[Carrier, Carrier]:
     """Both factors of a product whose own axes are known, with theirs."""
-    second = 3 if product.op_type.startswith("QLinear") else 1
-    names = product.inputs[0], product.inputs[second]
+    left, right = product.inputs[0], product.inputs[3 if "QLinear" in product.op_type else 1]
     equation = product.attributes.get("equation")
     if equation is not None:
-        text = equation.decode() if isinstance(equation, bytes) else equation
+        text = equation.decode() if isinstance(equation, bytes) else str(equation)
         terms, _, result = text.replace(" ", "").partition("->")
         known = dict(zip(result, axes, strict=False))
-        a, b = (tuple(known.get(c, (inner,)) for c in term) for term in terms.split(","))
-        return (names[0], a), (names[1], b)
-    row, column = axes[-2], axes[-1]
-    found = []
-    for name, pair, turned in zip(
-        names,
-        ((row, (inner,)), ((inner,), column)),
-        (product.attributes.get("transA"), product.attributes.get("transB")),
-        strict=True,
-    ):
-        first = leading(_rank(stretch, name) - 2)
-        found.append(
-            (name, (*(axes[:-2] if first is None else first), *(pair[::-1] if turned else pair)))
-        )
-    return found[0], found[1]
+        a, b = (tuple(known.get(letter, (inner,)) for letter in term) for term in terms.split(","))
+        return Carrier(left, a), Carrier(right, b)
+    rows: Axes = (axes[-2], (inner,))
+    columns: Axes = ((inner,), axes[-1])
+    rows = rows[::-1] if product.attributes.get("transA") else rows
+    columns = columns[::-1] if product.attributes.get("transB") else columns
+    return (
+        Carrier(left, with_leading(ways.flow.rank(left), *rows) or ()),
+        Carrier(right, with_leading(ways.flow.rank(right), *columns) or ()),
+    )
+
+
+def _in_floats(ways: Ways, product: Node, carrier: Carrier) -> Carrier | str:
+    """What a product gives once its integers are scaled, if that comes right behind."""
+    edge = carrier.edge
+    raw = "Integer" in product.op_type or "QLinear" in product.op_type
+    while raw and (step := ways.step(edge, ways.end)) is not None:
+        node, edge = step
+        if node.op_type not in ("Cast", "Mul", "DequantizeLinear"):
+            break
+        raw = node.op_type == "Cast"
+    return f"only its integers are there, from {product}" if raw else carrier._replace(edge=edge)

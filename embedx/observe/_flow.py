@@ -1,10 +1,12 @@
-"""What flows where in a graph: its fixed edges, its shapes, and stretches between two edges."""
+"""What flows where in a graph: fixed edges, shapes, types, and the ways from edges to an edge."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable
 
+from embedx.errors import ModelError
 from embedx.model.graph import Graph, Node, TensorType, Value, reads
+from embedx.rewrite.element_types import FLOATS, element_types
 from embedx.rewrite.normal import constants_as_initializers
 from embedx.rewrite.shape_rules import edges_of
 from embedx.rewrite.sizes import Shape, Sizes
@@ -12,43 +14,55 @@ from embedx.rewrite.sizes import Shape, Sizes
 _PRODUCTS = ("MatMul", "Gemm", "Conv", "Einsum")
 _NO_DATA = ("Shape", "Size")
 """A shape is no data: it would link what shares nothing but its size."""
-SAME = frozenset(
-    "Identity Cast Dropout Transpose Reshape Flatten Squeeze Unsqueeze DequantizeLinear".split()
-)
+MOVES = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
+ROUNDING = ("QuantizeLinear", "DynamicQuantizeLinear")
+_SAME = (*MOVES, *ROUNDING, "Identity", "Cast", "Dropout", "DequantizeLinear")
 """Operators that show the same numbers differently."""
-_ROUNDING = ("QuantizeLinear", "DynamicQuantizeLinear")
 
 
 class Flow:
-    """A sorted graph, and what can be known of its edges without running it."""
+    """A sorted graph without local functions, and what is known of it without running it."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = constants_as_initializers(graph)
         self.makers = self.graph.producers()
         self.readers = self.graph.consumers()
         sizes = Sizes()
-        self._edges = edges_of(
-            self.graph, {v.name: _shape(v, sizes) for v in self.graph.feeds}, sizes
-        )
-        self._fed = {v.name for v in self.graph.feeds}
+        feeds = {v.name: _declared(v, sizes) for v in self.graph.feeds}
+        self._edges = edges_of(self.graph, feeds, sizes)
+        self._hints = {**self.graph.values, **{v.name: v.type for v in self.graph.outputs}}
+        self._fed = set(feeds)
         for node in self.graph.nodes:
             if not self._fed.isdisjoint(reads(node)):
                 self._fed.update(node.outputs)
+        try:
+            self._types = element_types(self.graph)
+        except ModelError:  # the graph cannot run; what it consists of is seen all the same
+            self._types = {}
 
     def is_fixed(self, edge: str) -> bool:
         """Whether an edge depends on no feed at all."""
         return edge not in self._fed
 
+    def is_rounded(self, edge: str) -> bool:
+        """Whether an edge is known to hold integers."""
+        if edge in self._types:
+            return self._types[edge] not in FLOATS
+        node = self.makers.get(edge)
+        moved = node is not None and node.op_type in MOVES and self.is_rounded(node.inputs[0])
+        return moved or (node is not None and node.op_type.startswith("QLinear"))
+
     def shape(self, edge: str) -> Shape:
         """The shape of an edge, by the operators' rules or else as the file declares it."""
-        shape = self._edges.shape(edge)
-        hint = self.graph.values.get(edge)
-        outputs = {v.name: v.type for v in self.graph.outputs}
-        if shape is None:
-            hint = outputs.get(edge, hint)
-            if isinstance(hint, TensorType) and hint.shape is not None:
-                return tuple("?" if size is None else size for size in hint.shape)
+        shape, hint = self._edges.shape(edge), self._hints.get(edge)
+        if shape is None and isinstance(hint, TensorType) and hint.shape is not None:
+            return tuple("?" if size is None else size for size in hint.shape)
         return shape
+
+    def rank(self, edge: str) -> int | None:
+        """How many axes an edge has, if that is known."""
+        shape = self.shape(edge)
+        return None if shape is None else len(shape)
 
     def is_product(self, node: Node) -> bool:
         """Whether a node multiplies matrices."""
@@ -56,24 +70,27 @@ class Flow:
 
     def is_linear(self, node: Node) -> bool:
         """Whether a node multiplies by a matrix of weights."""
-        if not self.is_product(node):
-            return False
-        fixed = (self.shape(name) for name in node.inputs if name and self.is_fixed(name))
-        return any(shape is None or len(shape) > 1 for shape in fixed)
+        fixed = (name for name in node.inputs if name and self.is_fixed(name))
+        return self.is_product(node) and any(self.rank(name) not in (0, 1) for name in fixed)
 
 
-class Stretch:
-    """The nodes on the ways from some edges to another one, and the edges on these ways."""
+def _declared(value: Value, sizes: Sizes) -> Shape:
+    if not isinstance(value.type, TensorType) or value.type.shape is None:
+        return None
+    return tuple(sizes.new() if size is None else size for size in value.type.shape)
+
+
+class Ways:
+    """The nodes on all ways from some edges to another one, in order, and the edges there."""
 
     def __init__(self, flow: Flow, starts: Iterable[str], end: str) -> None:
         self.flow = flow
         self.end = end
         reached, nodes = set(starts), list[Node]()
-        self.starts = frozenset(reached)
         for node in flow.graph.nodes:
             if node.op_type not in _NO_DATA and not reached.isdisjoint(reads(node)):
                 # The scale that a quantization finds is no way for the numbers themselves.
-                made = node.outputs[:1] if node.op_type in _ROUNDING else node.outputs
+                made = node.outputs[:1] if node.op_type in ROUNDING else node.outputs
                 reached.update(name for name in made if name)
                 nodes.append(node)
         needed, kept = {end}, list[Node]()
@@ -82,45 +99,38 @@ class Stretch:
                 needed.update(reads(node))
                 kept.append(node)
         self.nodes = kept[::-1]
-        self.edges = reached & needed
+        self._edges = reached & needed
         self._before: dict[str, frozenset[str]] = {}
         for node in self.nodes:
             above = frozenset[str]().union(*map(self.before, self.data(node)))
-            self._before.update({name: above | {name} for name in node.outputs})
+            self._before.update({name: above | {name} for name in node.outputs if name})
 
     def data(self, node: Node) -> list[str]:
         """The inputs of a node that come along the ways."""
-        return [name for name in dict.fromkeys(reads(node)) if name in self.edges]
+        return [name for name in dict.fromkeys(reads(node)) if name in self._edges]
 
     def before(self, edge: str) -> frozenset[str]:
-        """The edges from which an edge is made, itself included."""
+        """The edges on the ways from which an edge is made, itself included."""
         return self._before.get(edge, frozenset((edge,)))
 
     def maker(self, edge: str) -> Node | None:
         """The node on the ways that makes an edge."""
-        return self.flow.makers.get(edge) if edge in self._before else None
+        return self.flow.makers[edge] if edge in self._before else None
 
-    def next(self, edge: str, towards: str) -> tuple[Node, str] | None:
-        """The one node, and its one output, through which all ways to another edge run."""
-        if edge == towards:
-            return None
-        goal = self.before(towards)
+    def step(self, edge: str, goal: str) -> tuple[Node, str] | None:
+        """The one node, and its one output, through which everything runs from edge to goal."""
         found = [
             (node, name)
             for node in self.flow.readers.get(edge, ())
-            if edge in self.data(node)
+            if node.op_type not in _NO_DATA and edge != goal
             for name in node.outputs
-            if name in goal and name in self.edges
+            if name in self.before(goal) and name in self._edges
         ]
         return found[0] if len(found) == 1 else None
 
-    def linears_behind(self, edge: str) -> list[Node]:
+    def linears(self, edge: str) -> list[Node]:
         """The products with weights that are nearest before an edge."""
-        return list(self._nearest(edge, set()))
-
-    def _nearest(self, edge: str, seen: Set[str]) -> Iterator[Node]:
-        waiting = [edge]
-        passed: set[str] = set(seen)
+        waiting, passed, found = [edge], set[str](), list[Node]()
         while waiting:
             name = waiting.pop()
             node = self.maker(name)
@@ -128,20 +138,15 @@ class Stretch:
                 continue
             passed.update(node.outputs)
             if self.flow.is_linear(node):
-                yield node
+                found.append(node)
             else:
                 waiting.extend(self.data(node))
+        return found
 
     def origin(self, edge: str) -> str:
-        """The first edge that carries the same numbers, before they were rounded or moved."""
-        while (node := self.maker(edge)) is not None and (
-            node.op_type in SAME or node.op_type in _ROUNDING
-        ):
+        """The first edge that carries the same numbers, not yet rounded or moved."""
+        first = edge
+        while (node := self.maker(edge)) is not None and node.op_type in _SAME:
             edge = node.inputs[0]
-        return edge
-
-
-def _shape(value: Value, sizes: Sizes) -> Shape:
-    if not isinstance(value.type, TensorType) or value.type.shape is None:
-        return None
-    return tuple(sizes.new() if size is None else size for size in value.type.shape)
+            first = first if self.flow.is_rounded(edge) else edge
+        return first

@@ -1,0 +1,122 @@
+"""The stream of hidden states, what is added to it, and the products that make it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from embedx.model.graph import Node
+from embedx.observe._attention import Carrier, place_of
+from embedx.observe._axes import Axes, axes_back
+from embedx.observe._flow import MOVES, Ways
+
+TOKENS: Axes = (("batch",), ("token",), ("hidden",))
+_FLAT: Axes = (("batch", "token"), ("hidden",))
+_CHANNELS: Axes = (("batch",), ("hidden",), ("token",))
+_ADDITIONS = ("Add", "Sum", "QLinearAdd")
+_BIAS_OF = {"SkipLayerNormalization": 4, "SkipSimplifiedLayerNormalization": 3}
+_SELECTIONS = ("Split", "Slice", "Gather")
+_SHOWN_AGAIN = (*MOVES, "Identity", "Cast", "Dropout", "DequantizeLinear")
+
+
+class Residual(NamedTuple):
+    """An addition to the stream of something that was made of the stream."""
+
+    node: Node
+    stream: str
+    added: str
+
+
+def residuals(ways: Ways) -> list[Residual]:
+    """The additions on the ways whose one operand is made of the other by a product."""
+    found = []
+    for node in ways.nodes:
+        operands = ways.data(node) if node.op_type in (*_ADDITIONS, *_BIAS_OF) else []
+        for edge in operands:
+            stream = ways.origin(edge)
+            maker = ways.flow.makers.get(stream)
+            same = {stream} if maker is None else {name for name in maker.outputs if name}
+            for added in operands:
+                makers = map(ways.maker, ways.before(added) - ways.before(stream))
+                products = [n for n in makers if n is not None and ways.flow.is_product(n)]
+                if edge != added and products and not same.isdisjoint(ways.before(added)):
+                    found.append(Residual(node, stream, added))
+    return found
+
+
+def terms(ways: Ways, edge: str) -> list[str]:
+    """What is summed to give an edge."""
+    node = ways.maker(edge)
+    if node is None or node.op_type != "Add" or len(ways.data(node)) < 2:
+        return [edge]
+    return [term for name in ways.data(node) for term in terms(ways, name)]
+
+
+def projected(ways: Ways, end: str, others: frozenset[str] = frozenset()) -> list[str] | str:
+    """The edges that carry what the one projection before an edge gives, with its bias.
+
+    ``others`` are the edges from which other things are made, too: as long as the way runs through
+    them, a part may be taken of what is the projection of several. Or why there is no such edge.
+    """
+    linears = ways.linears(end)
+    if len(linears) != 1:
+        return f"it is made by {len(linears)} products with weights, not by one"
+    (linear,) = linears
+    edge = linear.outputs[0]
+    raw = "Integer" in linear.op_type and not linear.op_type.endswith("ToFloat")
+    raw, biased = raw or linear.op_type.startswith(("QLinear", "QGemm")), False
+    found = [edge]
+    while (step := ways.step(edge, end)) is not None:
+        node, edge, before = *step, edge
+        fixed = any(name and ways.flow.is_fixed(name) for name in node.inputs)
+        if raw and node.op_type in ("Mul", "DequantizeLinear"):
+            found, raw = [edge], False
+        elif node.op_type in ("Add", "QLinearAdd") and fixed and not biased:
+            found, biased = [edge], True
+        elif node.op_type in _SELECTIONS and before in others:
+            found = [edge]
+        elif node.op_type in _SHOWN_AGAIN:
+            found.append(edge)
+        else:
+            break
+    found = [name for name in found if name not in others and not ways.flow.is_rounded(name)]
+    if raw or not found:
+        return (
+            f"only its integers are there, from {linear}"
+            if raw
+            else (f"{linear} gives it together with others")
+        )
+    return found
+
+
+def added_part(ways: Ways, residual: Residual, edge: str) -> Carrier | str:
+    """Where the projection lies that gives a term of what is added to the stream."""
+    place = _BIAS_OF.get(residual.node.op_type, len(residual.node.inputs))
+    if any(residual.node.inputs[place:]):
+        return f"its bias is added {place_of(residual.node)}"
+    edges = projected(ways, edge)
+    if isinstance(edges, str):
+        return edges
+    (linear,) = ways.linears(edge)
+    return _hidden(ways, linear, edges)
+
+
+def mlp_hidden(ways: Ways, edge: str) -> Carrier | str:
+    """Where the features lie that the last product of an MLP reads."""
+    linears = ways.linears(edge)
+    if len(linears) != 1 or len(data := ways.data(linears[0])) != 1:
+        return "the MLP does not end in one product with weights"
+    known = _hidden(ways, linears[0], [data[0]])
+    if isinstance(known, str):
+        return known
+    back = axes_back(ways, known.edge, known.axes, ways.origin(known.edge))
+    named = [(e, axes) for e, axes in back.items() if len(axes) == 3]
+    return Carrier(*named[-1]) if named else known
+
+
+def _hidden(ways: Ways, linear: Node, edges: list[str]) -> Carrier | str:
+    """The first of edges beside a product that has the axes of hidden states."""
+    for rank, axes in ((3, _CHANNELS if "Conv" in linear.op_type else TOKENS), (2, _FLAT)):
+        for edge in edges:
+            if ways.flow.rank(edge) in (rank, None):
+                return Carrier(edge, axes)
+    return "its axes are not those of hidden states"
