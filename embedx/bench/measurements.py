@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from embedx.bench.machine import machine
+from embedx.machine import machine
 from embedx.bench.turns import Entry, interleaved, one_core_busy, summary
 from embedx.difference import differences
 from embedx.errors import ConfigError, DeploymentError

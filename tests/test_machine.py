@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import embedx
-from embedx.bench.machine import machine
+from embedx.machine import machine
 
 
 def test_date_processor_and_versions_are_told() -> None:
