@@ -49,6 +49,11 @@ def write_model(graph: Graph, path: Path, *, external_data: bool = False) -> Non
         file.write(model.SerializeToString())
 
 
+def model_bytes(graph: Graph) -> bytes:
+    """The ONNX file of a graph without local functions; see :func:`write_model`."""
+    return bytes(_encode(graph).SerializeToString())
+
+
 def _encode(graph: Graph) -> ModelProto:
     opsets = {**{node.domain: node.opset for node in graph.walk()}, **graph.opsets}
     for node in graph.walk():

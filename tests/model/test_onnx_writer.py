@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from embedx.errors import OutputError
 from embedx.model.onnx_file import read_model
-from embedx.model.onnx_writer import write_model
+from embedx.model.onnx_writer import model_bytes, write_model
 from embedx.rewrite.normal import sort_nodes
 from embedx.run.engine import Engine
 from tests.model.protos import NEG
@@ -82,3 +82,9 @@ def test_an_interrupted_write_leaves_the_old_file(
         write_model(read_model(model(NEG)), path)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_model_in_bytes_is_the_file(tmp_path: Path) -> None:
+    graph = read_model(model("agraph (float[2] x) => (float[2] y) { y = Abs(x) }"))
+    write_model(graph, tmp_path / "model.onnx")
+    assert model_bytes(graph) == (tmp_path / "model.onnx").read_bytes()
