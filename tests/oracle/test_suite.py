@@ -104,7 +104,9 @@ def test_counts_and_the_first_failure_are_printed(capsys: pytest.CaptureFixture[
     assert main(["tests.oracle.test_suite:OffByTwo", "--operators", "Relu,If"]) == 1
     relu, first, *rest = capsys.readouterr().out.splitlines()
     cases = read_cases(GOLDEN / "ops" / "Relu.json")
-    empty = sum(np.size(case.outputs[0]) == 0 for case in cases)  # nothing can be wrong there
+    empty = sum(
+        getattr(case.outputs[0], "size", 1) == 0 for case in cases
+    )  # nothing can be wrong there
     assert relu == f"Relu: {empty} passed, {len(cases) - empty} failed, 0 not supported"
     assert "(opset " in first
     assert rest[-1].endswith("2 operators in tests.oracle.test_suite:OffByTwo")
