@@ -88,30 +88,23 @@ def _written_out(ways: Ways, softmax: Node) -> Attention | None:
     axis = int(softmax.attributes.get("axis", _default_axis(softmax)))
     turned = axis == (rank(scores) or 4) - 2
     last = (("key",), ("query",)) if turned else (("query",), ("key",))
-    first = probs in ways.before(mixer.inputs[0])
-    mixed = (("query",), ("head_size",)) if first else (("head_size",), ("query",))
-    weights = with_leading(rank(scores), *last)
-    raw = with_leading(rank(product.outputs[0]), *last)
-    context = with_leading(rank(mixer.outputs[0]), *mixed)
-    if weights is None or raw is None or context is None:
+    weights, raw = (with_leading(rank(e), *last) for e in (scores, product.outputs[0]))
+    if weights is None or raw is None:
         return None
-    left, right = _factors(ways, product, raw, "head_size")
-    values = _factors(ways, mixer, context, "key")[1 if first else 0]
+    left, right = _factors(ways, product, raw)
     q, k = (right, left) if turned else (left, right)
-    hidden = softmax.op_type == "BiasSoftmax"
-    return Attention(
-        softmax,
-        {
-            "q": _of_tokens(q),
-            "k": _of_tokens(k),
-            "v": _of_tokens(values),
-            "scores": f"its mask is added {place_of(softmax)}"
-            if hidden
-            else Carrier(scores, weights),
-            "probs": Carrier(probs, weights),
-            "context": _in_floats(ways, mixer, _of_tokens(Carrier(mixer.outputs[0], context))),
-        },
-    )
+    values, context = _mixed(ways, mixer, probs, weights)
+    parts: dict[str, Carrier | str] = {
+        "q": _of_tokens(q),
+        "k": _of_tokens(k),
+        "v": _of_tokens(values),
+        "scores": Carrier(scores, weights),
+        "probs": Carrier(probs, weights),
+        "context": _in_floats(ways, mixer, _of_tokens(context)),
+    }
+    if softmax.op_type == "BiasSoftmax":
+        parts["scores"] = f"its mask is added {place_of(softmax)}"
+    return Attention(softmax, parts)
 
 
 def _default_axis(softmax: Node) -> int:
@@ -144,24 +137,58 @@ def _of_tokens(carrier: Carrier) -> Carrier:
     return carrier._replace(axes=axes)
 
 
-def _factors(ways: Ways, product: Node, axes: Axes, inner: str) -> tuple[Carrier, Carrier]:
-    """Both factors of a product whose own axes are known, with theirs."""
-    left, right = product.inputs[0], product.inputs[3 if "QLinear" in product.op_type else 1]
+def _operands(product: Node) -> tuple[str, str]:
+    return product.inputs[0], product.inputs[3 if "QLinear" in product.op_type else 1]
+
+
+def _letters(product: Node) -> tuple[str, str, str] | None:
+    """The letters for the axes of both factors and of the result, if it is an Einsum."""
     equation = product.attributes.get("equation")
-    if equation is not None:
-        text = equation.decode() if isinstance(equation, bytes) else str(equation)
-        terms, _, result = text.replace(" ", "").partition("->")
-        known = dict(zip(result, axes, strict=False))
-        a, b = (tuple(known.get(letter, (inner,)) for letter in term) for term in terms.split(","))
+    if equation is None:
+        return None
+    text = equation.decode() if isinstance(equation, bytes) else str(equation)
+    left, _, rest = text.replace(" ", "").partition(",")
+    right, _, result = rest.partition("->")
+    return left, right, result
+
+
+def _factors(ways: Ways, product: Node, axes: Axes) -> tuple[Carrier, Carrier]:
+    """Both factors of the scores, whose axes are known, with theirs."""
+    left, right = _operands(product)
+    size = ("head_size",)
+    if letters := _letters(product):
+        known = dict(zip(letters[2], axes, strict=False))
+        a, b = (tuple(known.get(letter, size) for letter in term) for term in letters[:2])
         return Carrier(left, a), Carrier(right, b)
-    rows: Axes = (axes[-2], (inner,))
-    columns: Axes = ((inner,), axes[-1])
-    rows = rows[::-1] if product.attributes.get("transA") else rows
-    columns = columns[::-1] if product.attributes.get("transB") else columns
-    return (
-        Carrier(left, with_leading(ways.flow.rank(left), *rows) or ()),
-        Carrier(right, with_leading(ways.flow.rank(right), *columns) or ()),
-    )
+    rows, columns = _turned(product, (axes[-2], size), (size, axes[-1]))
+    return _led(ways, left, rows), _led(ways, right, columns)
+
+
+def _mixed(ways: Ways, mixer: Node, probs: str, axes: Axes) -> tuple[Carrier, Carrier]:
+    """The values that probabilities of known axes are multiplied by, and the result."""
+    names = _operands(mixer)
+    place = 0 if probs in ways.before(names[0]) else 1
+    other, result = names[1 - place], mixer.outputs[0]
+    size = ("head_size",)
+    if letters := _letters(mixer):
+        known = dict(zip(letters[place], axes, strict=False))
+        v, y = (tuple(known.get(c, size) for c in letters[i]) for i in (1 - place, 2))
+        return Carrier(other, v), Carrier(result, y)
+    if place == 0:
+        _, values = _turned(mixer, (), (("key",), size))
+        return _led(ways, other, values), _led(ways, result, (("query",), size))
+    values, _ = _turned(mixer, (size, ("key",)), ())
+    return _led(ways, other, values), _led(ways, result, (size, ("query",)))
+
+
+def _turned(product: Node, left: Axes, right: Axes) -> tuple[Axes, Axes]:
+    """The last two axes of both factors, as a product reads them that may transpose them."""
+    left = left[::-1] if product.attributes.get("transA") else left
+    return left, right[::-1] if product.attributes.get("transB") else right
+
+
+def _led(ways: Ways, edge: str, last: Axes) -> Carrier:
+    return Carrier(edge, with_leading(ways.flow.rank(edge), *last) or ())
 
 
 def _in_floats(ways: Ways, product: Node, carrier: Carrier) -> Carrier | str:

@@ -59,6 +59,13 @@ class Flow:
             return tuple("?" if size is None else size for size in hint.shape)
         return shape
 
+    def has_tokens_first(self, edge: str) -> bool:
+        """Whether the axes of the batch and the tokens are known to be the other way round."""
+        shape = (self.shape(edge) or ())[:2]
+        feeds = (self.shape(value.name) for value in self.graph.feeds)
+        ids = next((size for size in feeds if size is not None and len(size) == 2), ())
+        return shape != ids and shape[::-1] == ids
+
     def rank(self, edge: str) -> int | None:
         """How many axes an edge has, if that is known."""
         shape = self.shape(edge)
@@ -127,6 +134,11 @@ class Ways:
             if name in self.before(goal) and name in self._edges
         ]
         return found[0] if len(found) == 1 else None
+
+    def is_read_once(self, edge: str) -> bool:
+        """Whether only one node reads the numbers of an edge."""
+        readers = self.flow.readers.get(edge, ())
+        return sum(node.op_type not in _NO_DATA for node in readers) == 1
 
     def linears(self, edge: str) -> list[Node]:
         """The products with weights that are nearest before an edge."""

@@ -67,10 +67,10 @@ def projected(ways: Ways, end: str, others: frozenset[str] = frozenset()) -> lis
     found = [edge]
     while (step := ways.step(edge, end)) is not None:
         node, edge, before = *step, edge
-        fixed = any(name and ways.flow.is_fixed(name) for name in node.inputs)
+        bias = ways.is_read_once(before) and any(map(ways.flow.is_fixed, filter(None, node.inputs)))
         if raw and node.op_type in ("Mul", "DequantizeLinear"):
             found, raw = [edge], False
-        elif node.op_type in ("Add", "QLinearAdd") and fixed and not biased:
+        elif node.op_type in ("Add", "QLinearAdd") and bias and not biased:
             found, biased = [edge], True
         elif node.op_type in _SELECTIONS and before in others:
             found = [edge]

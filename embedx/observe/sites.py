@@ -18,6 +18,7 @@ is found in the graph's structure, whatever way the graph is exported, fused or 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -40,6 +41,9 @@ from embedx.rewrite.layers import find_layers
 _PARTS = ("q", "k", "v", "scores", "probs", "context")
 _APART = ("batch", "head", "group", "token", "query", "key", "head_size")
 _MERGED = ("batch", "token", "hidden", "head", "group", "head_size", "label")
+
+
+_STRANGE = "the axes are not those of plain attention"
 
 
 @dataclass(frozen=True)
@@ -69,28 +73,21 @@ def absent_sites(graph: Graph) -> dict[str, str]:
     return {name: reason for name, reason in _found(graph).items() if isinstance(reason, str)}
 
 
-def canonical(site: Site, array: Array) -> Array:
+def canonical(site: Site, array: Array, batch: int | None = None) -> Array:
     """The value of a site with the axes in the order that all graphs share.
 
     ``q``, ``k`` and ``v`` become (batch, head, token, head_size), ``scores`` and ``probs`` (batch,
-    head, query, key), and all others (batch, token, hidden), or what of it they have. Raises
-    ConfigError for a value of other axes, and for axes that cannot be told apart.
+    head, query, key), and all others (batch, token, hidden), or what of it they have. How many
+    texts there are must be told where an axis is ``batch*token``. Raises ConfigError for a value of
+    other axes, and for axes that cannot be told apart.
     """
     if array.ndim != len(site.axes):
         raise ConfigError(f"{site.name} has {len(site.axes)} axes, the value has {array.ndim}")
     words, sizes = list[str](), list[int]()
     for axis, size in zip(site.axes, array.shape, strict=True):
         inner = [] if axis == "1" else axis.split("*")
-        known = [site.heads if word == "head" else None for word in inner] if inner[1:] else [size]
-        if known.count(None) > 1:
-            raise ConfigError(f"{site.name}: nothing tells how to cut its axis {axis}")
         words += inner
-        sizes += [-1 if count is None else count for count in known]
-        if inner[1:]:
-            (heads,) = (count for count in known if count is not None)
-            sizes[-len(inner) :] = [size // heads if s == -1 else s for s in sizes[-len(inner) :]]
-        elif not inner:
-            sizes.pop()
+        sizes += _cut(site, axis, inner, size, {"head": site.heads, "batch": batch})
     apart = site.name.rpartition(".")[2] in _PARTS[:5]
     order = _APART if apart else _MERGED
     places = sorted(range(len(words)), key=lambda i: order.index(words[i]))
@@ -98,6 +95,19 @@ def canonical(site: Site, array: Array) -> Array:
     joined = ("head", "group") if apart else ("head", "group", "head_size")
     at = [i for i, place in enumerate(places) if words[place] in joined]
     return moved.reshape(*moved.shape[: at[0]], -1, *moved.shape[at[-1] + 1 :]) if at else moved
+
+
+def _cut(
+    site: Site, axis: str, words: list[str], size: int, known: dict[str, int | None]
+) -> list[int]:
+    """The sizes of the words that share an axis."""
+    if len(words) < 2:
+        return [size] * len(words)
+    counts = [known.get(word) for word in words]
+    rest = math.prod(count for count in counts if count is not None)
+    if counts.count(None) > 1 or not rest or size % rest:
+        raise ConfigError(f"{site.name}: nothing tells how to cut its axis {axis} of {size}")
+    return [size // rest if count is None else count for count in counts]
 
 
 def _found(graph: Graph) -> dict[str, Site | str]:
@@ -131,7 +141,10 @@ def _site(flow: Flow, name: str, carrier: Carrier | str) -> Site | str:
         return carrier
     if flow.is_rounded(carrier.edge):
         return f"only its integers are there, from {flow.makers[carrier.edge]}"
-    axes = tuple("*".join(axis) or "1" for axis in carrier.axes)
+    words = carrier.axes
+    if words == TOKENS and flow.has_tokens_first(carrier.edge):
+        words = (words[1], words[0], words[2])
+    axes = tuple("*".join(axis) or "1" for axis in words)
     return Site(name, carrier.edge, axes, carrier.heads)
 
 
@@ -170,6 +183,11 @@ def _attention(ways: Ways, attention: Attention) -> dict[str, Carrier | str]:
     for name, anchor in anchors.items():
         others = (ways.before(other.edge) for n, other in anchors.items() if n != name)
         parts[name] = _projection(ways, anchor, frozenset[str]().union(*others))
+    strange = next(
+        (why for n in anchors if isinstance(why := parts[n], str) and _STRANGE in why), ""
+    )
+    if strange:
+        parts = dict.fromkeys(parts, strange)
     queries = parts["q"]
     heads = queries.heads if isinstance(queries, Carrier) else None
     return {
@@ -188,7 +206,7 @@ def _projection(ways: Ways, anchor: Carrier, others: frozenset[str]) -> Carrier 
     back = axes_back(ways, anchor.edge, anchor.axes, edges[0])
     known = [name for name in edges if name in back]
     if not known:
-        return f"nothing tells what the axes of {edges[0]!r} mean"
+        return f"{_STRANGE} between {edges[0]!r} and {anchor.edge!r}"
     best = max(known, key=lambda name: (sum(len(a) == 1 for a in back[name]), -len(back[name])))
     counts = (_size(ways.flow, name, axes, "head") for name, axes in reversed(back.items()))
     heads = next((count for count in counts if count is not None), anchor.heads)
