@@ -143,3 +143,39 @@ def differences(ours: list[Array], theirs: list[Array]) -> dict[str, float | Non
         "max_abs_difference": float(gaps.max()) if known else None,
         "mean_abs_difference": float(gaps.mean()) if known else None,
     }
+
+
+def metrics(actual: Array, expected: Array) -> dict[str, float | None]:
+    """How far a tensor is from what is expected, in the measures that others use.
+
+    ``max_abs`` and ``max_rel`` (of the expected element; over those that are not 0), ``max_ulp``
+    (in the type of ``actual``; None for what is no float), ``cosine`` of the flattened tensors,
+    ``sqnr_db`` (10 log10 of the expected one's energy over the difference's) and ``psnr_db`` (of its
+    largest value's square over the mean of the difference's). Infinite where nothing differs, NaN
+    where NaN or infinities do.
+
+    >>> found = metrics(np.float32([3, 4]), np.float32([3, 5]))
+    >>> found["max_abs"], found["max_rel"], round(found["cosine"], 4)
+    (1.0, 0.2, 0.9947)
+    """
+    x, y = actual.astype(np.float64).ravel(), expected.astype(np.float64).ravel()
+    with np.errstate(all="ignore"):
+        off = np.where((x == y) | (np.isnan(x) & np.isnan(y)), 0.0, np.abs(x - y))
+        relative = off[y != 0] / np.abs(y[y != 0])
+        norms = np.linalg.norm(x) * np.linalg.norm(y)
+        noise = np.square(off)
+        largest = np.square(y).max(initial=0)
+        return {
+            "max_abs": float(off.max(initial=0)),
+            "max_rel": float(relative.max(initial=0)),
+            "max_ulp": float(ulps(actual, expected.astype(actual.dtype)).max(initial=0))
+            if is_floating(actual.dtype)
+            else None,
+            "cosine": float(x @ y / norms) if norms else 1.0,
+            "sqnr_db": _decibels(np.square(y).sum(), noise.sum()),
+            "psnr_db": _decibels(largest, noise.mean() if noise.size else 0.0),
+        }
+
+
+def _decibels(signal: float, noise: float) -> float:
+    return float(10 * np.log10(signal / noise)) if noise else float("inf")

@@ -25,7 +25,6 @@ OutputPrecision: TypeAlias = Literal["float32", "int8", "uint8", "binary", "ubin
 OutputValue: TypeAlias = Literal["sentence_embedding", "token_embeddings"] | None
 
 _log = logging.getLogger("embedx")
-_DEFAULT_LENGTH = 512
 
 
 def load(
@@ -82,12 +81,7 @@ class Embedder:
     ) -> None:
         self.text_model = text_model
         deployment = text_model.deployment
-        self.max_seq_length = (
-            max_seq_length
-            or text_model.fixed_length
-            or deployment.max_seq_length
-            or _DEFAULT_LENGTH
-        )
+        self.max_seq_length = max_seq_length or text_model.usual_length
         self.prompts = dict(deployment.prompts)
         self.default_prompt_name = deployment.default_prompt_name
         self.truncate_dim = deployment.truncate_dim

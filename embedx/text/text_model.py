@@ -26,6 +26,7 @@ from embedx.text.tokens import Tokenizer, Tokens
 from embedx.workers import pieces_of, spread, threads
 
 _log = logging.getLogger("embedx")
+_DEFAULT_LENGTH = 512
 
 _BATCH_WIDE = (
     "DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM", "QuantizedLinear"
@@ -69,7 +70,7 @@ class TextModel:
         if length is not None and longest is not None and longest > length:
             # Exports often declare a length that nothing in the graph depends on.
             graph, length = with_free_lengths(graph, length), None
-        self._batch, self.fixed_length = batch, length
+        self.fixed_batch, self.fixed_length = batch, length
         self.engine = Engine(graph, num_cores=num_cores, precision=precision, per_text=True)
         self._rows = table_rows(self.engine.graph).get(self._ids.name)
         self.one_by_one: bool = any(_is_batch_wide(s.node) for s in self.engine.plan.walk())
@@ -144,6 +145,11 @@ class TextModel:
             spread(run, len(groups), 1 if len(groups) == count else len(groups))
         return [made[i] for i in range(len(groups))]
 
+    @property
+    def usual_length(self) -> int:
+        """At how many tokens texts are cut off where nobody says otherwise."""
+        return self.fixed_length or self.deployment.max_seq_length or _DEFAULT_LENGTH
+
     @cached_property
     def of_one_token(self) -> Array:
         """What the graph makes of some text of one token, and so how wide its output is."""
@@ -153,11 +159,11 @@ class TextModel:
 
     def _run(self, texts: Sequence[Tokens], width: int) -> Array:
         rows = []
-        step = self._batch or len(texts)
+        step = self.fixed_batch or len(texts)
         for i in range(0, len(texts), step):
             some = list(texts[i : i + step])
             filler = [some[-1]] * (step - len(some))
-            feeds = self._feeds([*some, *filler], self.fixed_length or width)
+            feeds = self.feeds([*some, *filler], self.fixed_length or width)
             (output,) = self.engine.run(feeds)
             floats = output.dtype.kind == "f" or output.dtype.name == "bfloat16"
             if output.ndim not in (2, 3) or len(output) != step or not floats:
@@ -169,7 +175,11 @@ class TextModel:
             rows.append(output[: len(some)].astype(np.float32, copy=False))
         return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
-    def _feeds(self, texts: Sequence[Tokens], width: int) -> dict[str, Array]:
+    def feeds(self, texts: Sequence[Tokens], width: int) -> dict[str, Array]:
+        """What the graph is fed for texts, each padded to ``width`` tokens.
+
+        Raises InputError for a token that the model does not know.
+        """
         shape = (len(texts), width)
         ids = np.full(shape, self.tokenizer.pad_id)
         mask, types = np.zeros(shape, np.int64), np.zeros(shape, np.int64)

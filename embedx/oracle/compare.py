@@ -1,0 +1,362 @@
+"""A candidate against the referee: a model in exact precision, and what rounding explains."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from embedx.errors import ConfigError, InputError
+from embedx.machine import machine
+from embedx.model.graph import Graph, Node
+from embedx.model.onnx_file import read_model
+from embedx.model.onnx_writer import write_model
+from embedx.observe.sites import find_sites
+from embedx.oracle.candidates import Candidate, Stored, candidate_of
+from embedx.oracle.comparison import Comparison, Output, Place
+from embedx.oracle.data_sets import feeds_from, load_tensors, read_data_sets
+from embedx.oracle.inputs import described, made_up_feeds, text_feeds
+from embedx.oracle.judging import Finding, Job, judged_run
+from embedx.oracle.local import segments
+from embedx.oracle.matching import cause, coarser_unit, matched
+from embedx.oracle.noise import rounds
+from embedx.oracle.verdicts import LINE, VERDICTS, Verdict, is_worse, worst
+from embedx.rewrite.normal import normal_form
+from embedx.run.engine import Engine
+from embedx.run.fold import fold_constants
+from embedx.run.prepare import checked, loading, prepare
+from embedx.text.locate import find_model
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+Level: TypeAlias = Literal["outputs", "sites", "nodes"]
+Source: TypeAlias = "str | os.PathLike[str] | bytes | ModelProto | Graph"
+Feeds: TypeAlias = "str | os.PathLike[str] | Mapping[str, Any] | Sequence[Mapping[str, Any]]"
+
+_FEWEST = 2
+"""Samples of noise for each of the feeds, however many there are."""
+
+
+def compare(
+    model: Source | None,
+    candidate: Source | Mapping[str, Any] | None = None,
+    *,
+    with_: str = "embedx",
+    inputs: Feeds | None = None,
+    texts: Sequence[str] | None = None,
+    level: Level = "outputs",
+    samples: int = 8,
+    seed: int = 0,
+    rtol: float | None = None,
+    atol: float | None = None,
+    allow: Verdict = "quantization",
+    disabled_optimizers: Sequence[str] = (),
+) -> Comparison:
+    """Judge a candidate by what exact arithmetic gives, and by what rounding explains.
+
+    ``model`` is run by the referee: embedx in exact precision. ``candidate`` is another model, or
+    the outputs (or inner values) of runs: an ``.npz``, a folder of ONNX's test data, or a mapping;
+    None is the same model. A model is run by the engine ``with_`` (``candidates.ENGINES``).
+    ``inputs`` are feeds, or a file of them (``data_sets.feeds_from``); else they are made of
+    ``texts`` by the model's tokenizer, taken from the candidate's folder, or made up.
+
+    At level ``"outputs"`` the outputs are judged by the noise floor: ``samples`` runs with noise of
+    the size of rounding, the same for the same ``seed``, shared out among the feeds. At ``"sites"``
+    and ``"nodes"`` each piece between watched edges is judged alone as well, by what the candidate
+    itself had there. With ``rtol`` or ``atol`` an output beyond ``atol + rtol * |exact|`` is
+    suspicious whatever explains it. ``disabled_optimizers`` are onnxruntime's.
+
+    Raises ConfigError, InputError or ModelError for what cannot be compared.
+    """
+    start = time.perf_counter()
+    if level not in ("outputs", "sites", "nodes"):
+        raise ConfigError(f"level is outputs, sites or nodes, not {level!r}")
+    if allow not in VERDICTS:
+        raise ConfigError(f"allow is one of {', '.join(VERDICTS)}, not {allow!r}")
+    if samples < _FEWEST:
+        raise ConfigError(f"samples must be at least {_FEWEST}, not {samples}")
+    with tempfile.TemporaryDirectory(prefix="embedx-") as name, loading():
+        folder = Path(name)
+        reference = _read(model, folder / "reference.onnx")
+        referee = Engine(prepare(reference.graph, "exact"), precision="exact")
+        other, theirs = _candidate(
+            reference, candidate, with_, folder, level != "outputs", disabled_optimizers
+        )
+        with closing(other):
+            feeds = _feeds(reference, referee, inputs, texts, candidate)
+            if isinstance(other, Stored) and len(other.runs) != len(feeds):
+                raise InputError(
+                    f"{other.name} has values of {len(other.runs)} runs, the inputs are {len(feeds)}"
+                )
+            pairs = _watched(referee.graph, other, theirs, level)
+            share = max(_FEWEST, 2 * -(-samples // (2 * len(feeds))))
+            unit = 0.0 if theirs is None else coarser_unit(referee.graph, theirs)
+            tolerance = None if rtol is None and atol is None else (rtol or 0.0, atol or 0.0)
+            job = Job(referee, other, pairs, level != "outputs", share, seed, unit, tolerance)
+            findings = [judged_run(job, one) for one in feeds]
+    found = _Found(referee.graph, theirs, pairs, findings)
+    outputs = tuple(
+        _output(v.name, found.of(v.name)) for v in referee.graph.outputs if found.of(v.name)
+    )
+    places = _places(found) if level != "outputs" else ()
+    verdict, why, first = _concluded(outputs, places, level, allow)
+    return Comparison(
+        verdict, reference.name, other.name, level,
+        tuple(described(one) for one in feeds), outputs, places, first, why,
+        _next(verdict, level, model, candidate, with_, texts), allow,
+        sum(place.flips for place in places),
+        machine(), {"exact_runs": (share + 1) * len(feeds), "seconds": time.perf_counter() - start},
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _Model:
+    """A model's file and its graph in normal form."""
+
+    name: str
+    path: Path
+    graph: Graph
+
+
+def _read(source: Source | None, place: Path) -> _Model:
+    """A model as a file, written to ``place`` unless it is one."""
+    if source is None or isinstance(source, str | os.PathLike):
+        path = find_model(source)
+        return _Model(str(path), path, normal_form(read_model(path)))
+    graph = normal_form(source if isinstance(source, Graph) else read_model(source))
+    if isinstance(source, bytes):
+        place.write_bytes(source)
+    elif isinstance(source, Graph):
+        write_model(graph, place)
+    else:
+        place.write_bytes(source.SerializeToString())
+    return _Model(graph.name or "the model", place, graph)
+
+
+def _candidate(
+    reference: _Model, source: Any, engine: str, folder: Path, inner: bool,
+    disabled: Sequence[str],
+) -> tuple[Candidate, Graph | None]:  # fmt: skip
+    """The candidate, and its graph if that is of another file than the reference's."""
+    options = {"inner": inner, "disabled": disabled}
+    if source is None:
+        return candidate_of(reference.path, reference.graph, engine, folder, **options), None
+    if isinstance(source, Mapping):
+        return Stored("the given values", [source]), None
+    if isinstance(source, str | os.PathLike):
+        place = Path(source).expanduser()
+        if place.suffix in (".npz", ".npy", ".pb"):
+            return Stored(str(place), [load_tensors(place)]), None
+        if place.is_dir() and _is_of_data_sets(place):
+            sets = read_data_sets(place, reference.graph)
+            return Stored(str(place), [one.outputs for one in sets]), None
+    model = _read(source, folder / "candidate.onnx")
+    checked(model.graph)
+    found = candidate_of(model.path, model.graph, engine, folder, **options)
+    found.name = f"{model.name} in {found.name}"
+    return found, fold_constants(found.graph or model.graph, "exact")
+
+
+def _is_of_data_sets(place: Path) -> bool:
+    return any(place.glob("test_data_set_*")) or any(place.glob("input_*.pb"))
+
+
+def _feeds(
+    reference: _Model, referee: Engine, inputs: Feeds | None, texts: Sequence[str] | None,
+    candidate: Any,
+) -> list[Mapping[str, Any]]:  # fmt: skip
+    if inputs is not None and texts is not None:
+        raise ConfigError("give inputs or texts, not both")
+    if texts is not None:
+        return [*text_feeds(reference.path, texts)]
+    if isinstance(inputs, str | os.PathLike):
+        return [*feeds_from(inputs, reference.graph)]
+    if inputs is not None:
+        return [inputs] if isinstance(inputs, Mapping) else [*inputs]
+    if isinstance(candidate, str | os.PathLike) and _is_of_data_sets(Path(candidate)):
+        return [*feeds_from(candidate, reference.graph)]
+    if isinstance(candidate, Mapping) or str(candidate).endswith((".npz", ".npy", ".pb")):
+        raise ConfigError("values are compared for the inputs that they came from; give these, too")
+    return [*made_up_feeds(referee)]
+
+
+def _watched(
+    graph: Graph, candidate: Candidate, theirs: Graph | None, level: Level
+) -> dict[str, str]:
+    """The edges of the referee's graph that are watched, and the candidate's that mean the same."""
+    if theirs is None:
+        pairs = {name: name for name in graph.producers()}
+    else:
+        pairs = matched(graph, theirs)
+    shown = candidate.shown()
+    outputs = {v.name for v in graph.outputs}
+    wanted = outputs
+    if level != "outputs" and isinstance(candidate, Stored):
+        wanted = set(pairs)
+    elif level == "sites":
+        wanted = outputs | {site.edge for site in find_sites(graph).values()}
+    elif level == "nodes":
+        wanted = set(pairs)
+    found = {edge: other for edge, other in pairs.items() if edge in wanted and other in shown}
+    if not outputs & found.keys() and not found:
+        raise InputError(
+            f"{candidate.name} has none of the values of {', '.join(sorted(wanted))[:200]}"
+        )
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """All that the runs say."""
+
+    graph: Graph
+    """The referee's."""
+    theirs: Graph | None
+    """The candidate's, if its file is another."""
+    pairs: Mapping[str, str]
+    runs: Sequence[Mapping[str, Finding]]
+
+    def of(self, edge: str) -> list[Finding]:
+        """What each run says of an edge."""
+        return [found[edge] for found in self.runs if edge in found]
+
+
+def _output(name: str, several: Sequence[Finding]) -> Output:
+    verdict = worst(f.verdict for f in several)
+    measured: dict[str, float | None] = {}
+    for key in several[0].metrics:
+        values = [v for f in several if (v := f.metrics.get(key)) is not None]
+        least = key == "cosine" or key.endswith("_db")
+        measured[key] = (min if least else max)(values) if values else None
+    ratio, flips = _most(f.ratio for f in several), _total(f.flips for f in several)
+    return Output(name, verdict, ratio, flips, measured, _why(several, verdict))
+
+
+def _places(found: _Found) -> tuple[Place, ...]:
+    """The watched edges of which some run says something, in the graph's order."""
+    sites = {site.edge: name for name, site in find_sites(found.graph).items()}
+    places = []
+    for piece in segments(found.graph, found.pairs):
+        several = found.of(piece.edge)
+        if not several:
+            continue
+        locals_ = [f.local for f in several if f.local is not None]
+        verdict = worst(one.verdict for one in locals_)
+        why = next((one.why for one in locals_ if one.verdict == verdict and one.why), "")
+        told = (
+            ""
+            if found.theirs is None
+            else cause(piece.nodes, found.graph, found.theirs, found.pairs)
+        )
+        if told and verdict != "identical":
+            why = f"{told}; {why}" if why else told
+            verdict = worst((verdict, "suspicious"))
+        node = _suspect(piece.nodes, found)
+        places.append(
+            Place(
+                node.name or piece.edge, piece.edge, node.operator, sites.get(piece.edge), verdict,
+                _most(one.ratio for one in locals_), _most(f.ratio for f in several),
+                _total(f.flips for f in several) or 0,
+                tuple(n.name or n.outputs[0] for n in piece.nodes), why,
+            )
+        )  # fmt: skip
+    return tuple(places)
+
+
+def _suspect(nodes: Sequence[Node], found: _Found) -> Node:
+    """Whose name stands for some nodes: the first that the candidate lacks, else the last."""
+    if found.theirs is not None:
+        makers = found.theirs.producers()
+        for node in nodes[:-1]:
+            if node.outputs[0] not in makers and rounds(node):
+                return node
+    return nodes[-1]
+
+
+def _concluded(
+    outputs: Sequence[Output], places: Sequence[Place], level: Level, allow: Verdict
+) -> tuple[Verdict, str, Place | None]:
+    """The verdict on all, why, and the first place that is worse than allowed."""
+    inside, outside = worst(p.verdict for p in places), worst(o.verdict for o in outputs)
+    first = next((p for p in places if is_worse(p.verdict, allow)), None)
+    flips = sum(place.flips for place in places)
+    begin = next((p for p in places if p.flips), None)
+    if (
+        begin
+        and level == "nodes"
+        and outside == "suspicious"
+        and not is_worse(inside, "quantization")
+    ):
+        outside = "quantization"  # a flip grows through the layers, and each node is right
+    verdict = worst((inside, outside))
+    if first is not None:
+        return verdict, f"{_named(first)}: {first.why}", first
+    if begin is not None and verdict == "quantization":
+        return (
+            verdict,
+            f"{flips} decisions fell the other way, the first at {_named(begin)}; each {'node' if level == 'nodes' else 'piece'} is right",
+            None,
+        )
+    worse = next((o for o in outputs if o.verdict == verdict), None)
+    return verdict, _told(verdict, worse), None
+
+
+def _named(place: Place) -> str:
+    return f"{place.op_type} {place.name!r}" + f" ({place.site})" * bool(place.site)
+
+
+def _told(verdict: Verdict, output: Output | None) -> str:
+    if output is None or verdict == "identical":
+        return "every bit is what exact arithmetic gives, rounded once at each operator"
+    if output.why:
+        return f"{output.name}: {output.why}"
+    ratio = 0.0 if output.noise_ratio is None else output.noise_ratio
+    times = f"{output.name} is off by {ratio:.3g} times what rounding explains"
+    if verdict == "suspicious":
+        return f"{times}; up to {LINE:g} would be rounding"
+    if verdict == "quantization":
+        return f"{times} where rounding steps fall the other way, as they may"
+    return f"{times}, so that is what it is"
+
+
+def _next(
+    verdict: Verdict, level: Level, model: Any, candidate: Any, engine: str, texts: Any
+) -> str:
+    """A command that tells more, if the models are files."""
+    names = [model, *([] if candidate is None else [candidate])]
+    if not all(isinstance(n, str | os.PathLike) for n in names) or verdict in (
+        "identical",
+        "rounding",
+    ):
+        return ""
+    words = [
+        *map(str, names),
+        "--with",
+        engine,
+        *(["--texts", "FILE"] if texts is not None else []),
+    ]
+    if level == "outputs":
+        return shlex.join(["embedx", "compare", *words, "--level", "nodes"])
+    if verdict == "quantization":
+        return ""
+    return shlex.join(["embedx", "bisect", *words])
+
+
+def _why(several: Sequence[Finding], verdict: Verdict) -> str:
+    return next((f.why for f in several if f.verdict == verdict and f.why), "")
+
+
+def _most(values: Iterable[float | None]) -> float | None:
+    return max((v for v in values if v is not None), default=None)
+
+
+def _total(values: Iterable[int | None]) -> int | None:
+    known = [v for v in values if v is not None]
+    return sum(known) if known else None

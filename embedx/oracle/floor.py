@@ -1,0 +1,158 @@
+"""The noise floor: how far apart honest runs of a model are, at any of its edges."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from embedx.model.graph import Array
+from embedx.ops import is_floating
+from embedx.oracle.noise import FILL, Noise, may_decide
+from embedx.run.engine import Engine, Visit
+
+_RAISE, _MOST = 16.0, 2.0**20
+"""By which factor noise at decisions is raised until some flip, and to which."""
+
+
+@dataclass(frozen=True, eq=False)
+class Floor:
+    """What rounding explains at one edge."""
+
+    rows: Array
+    """float64: the standard deviation in each row of the last axis."""
+    sizes: Array
+    """float64: the root of the mean square of each row's values."""
+
+    def ratios(self, off: Array) -> Array:
+        """How many times the floor each row of a difference is, root mean square.
+
+        No row has less, for its size, than the median row: its noise may be small by chance.
+        """
+        with np.errstate(all="ignore"):
+            relative = np.where(self.sizes > 0, self.rows / self.sizes, np.nan)
+            usual = np.nanmedian(relative) if np.isfinite(relative).any() else 0.0
+            rows = np.maximum(self.rows, usual * self.sizes)
+            return np.where(off == 0, 0.0, off / rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Floors:
+    """The floors of a graph's edges for some feeds."""
+
+    by_edge: Mapping[str, Floor]
+    flips: Mapping[str, float]
+    """For each edge of decisions how many of them two samples take differently, in the mean."""
+    sizes: Mapping[str, int]
+    """Bytes that the values at the edges take."""
+
+
+def row_rms(x: Array) -> Array:
+    """The root of the mean square along the last axis, for each row; float64 (rows,)."""
+    rows = x.reshape(-1, x.shape[-1]) if x.ndim and x.size else x.reshape(-1, 1)
+    with np.errstate(all="ignore"):
+        return np.sqrt(np.square(rows.astype(np.float64)).mean(axis=1))
+
+
+def is_decision(visit: Visit, data: Collection[str]) -> bool:
+    """Whether a step has made integers or steps of noisy values."""
+    node = visit.step.node
+    return may_decide(node) and any(name in data for name in node.outputs)
+
+
+def floors(
+    engine: Engine,
+    feeds: Mapping[str, Any],
+    edges: Collection[str],
+    *,
+    samples: int = 8,
+    seed: int = 0,
+    unit: float = 0.0,
+    moving: bool = False,
+) -> Floors:
+    """The floors at ``edges``, from pairs of runs with independent noise (see ``noise.Noise``).
+
+    ``engine`` is one in exact precision. With ``moving`` the feeds have noise as well. Two runs go side by side, so that two values of each edge
+    are alive at a time; half of the mean square of their differences estimates the variance.
+    """
+    pairs = [
+        _pair(engine, feeds, edges, seed + 2 * i, unit, 0.0, moving) for i in range(samples // 2)
+    ]
+    return _pooled(pairs)
+
+
+def flipped_floors(
+    engine: Engine,
+    feeds: Mapping[str, Any],
+    edges: Collection[str],
+    *,
+    samples: int = 8,
+    seed: int = 0,
+    unit: float = 0.0,
+    moving: bool = False,
+) -> Floors:
+    """The same from runs in which decisions have flipped: their noise is raised until some do."""
+    pairs: list[Floors] = []
+    factor = 1.0
+    for i in range(samples // 2):
+        while True:
+            pair = _pair(engine, feeds, edges, seed + 2 * i, unit, factor, moving)
+            if any(pair.flips.values()) or factor >= _MOST:
+                break
+            factor *= _RAISE
+        pairs.append(pair)
+    return _pooled(pairs)
+
+
+def _pooled(pairs: list[Floors]) -> Floors:
+    found: dict[str, Floor] = {}
+    for edge, first in pairs[0].by_edge.items():
+        rows = [p.by_edge[edge].rows for p in pairs if p.sizes.get(edge) == pairs[0].sizes[edge]]
+        found[edge] = Floor(np.sqrt(np.mean(np.square(rows), axis=0)), first.sizes)
+    edges = {edge for pair in pairs for edge in pair.flips}
+    flips = {edge: float(np.mean([pair.flips.get(edge, 0) for pair in pairs])) for edge in edges}
+    return Floors(found, flips, pairs[0].sizes)
+
+
+def _pair(
+    engine: Engine, feeds: Mapping[str, Any], edges: Collection[str], seed: int, unit: float,
+    flipping: float, moving: bool,
+) -> Floors:  # fmt: skip
+    noises = [Noise(engine.graph, seed=seed + i, unit=unit, flipping=flipping) for i in range(2)]
+    data = noises[0].data
+    walks = [
+        engine.walk(noise.moved_feeds(feeds) if moving else feeds, noise.around) for noise in noises
+    ]
+    found: dict[str, Floor] = {}
+    flips: dict[str, float] = {}
+    sizes: dict[str, int] = {}
+    for one, other in zip(*walks, strict=True):
+        decides = is_decision(one, data)
+        for name, a, b in zip(one.step.node.outputs, one.outputs, other.outputs, strict=False):
+            if not isinstance(a, np.ndarray) or np.shape(a) != np.shape(b):
+                continue
+            if decides:
+                flips[name] = float(np.count_nonzero(a != b))
+            if name in edges:
+                sizes[name] = a.nbytes
+            if name in edges and is_floating(a.dtype):
+                off = row_rms(difference(a, b))
+                found[name] = Floor(off / np.sqrt(2), row_rms(finite(a)))
+    return Floors(found, flips, sizes)
+
+
+def difference(a: Array, b: Array) -> Array:
+    """``a - b`` in float64, 0 where both are the same infinity or NaN, inf where only one is."""
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    with np.errstate(all="ignore"):
+        off = x - y
+    same = (x == y) | (np.isnan(x) & np.isnan(y))
+    return np.where(same, 0.0, np.where(np.isnan(off), np.inf, off))
+
+
+def finite(x: Array) -> Array:
+    """``x`` in float64, with 0 for what is not finite or fills a mask."""
+    wide = x.astype(np.float64)
+    return np.where(np.isfinite(wide) & (np.abs(wide) < FILL), wide, 0.0)

@@ -1,0 +1,217 @@
+"""One run of a candidate, judged edge by edge beside the referee's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from embedx.difference import metrics
+from embedx.model.graph import Array, Node
+from embedx.ops import is_floating
+from embedx.oracle.candidates import Candidate
+from embedx.oracle.floor import Floors, difference, flipped_floors, floors, row_rms
+from embedx.oracle.inputs import mask_of, tokens_of
+from embedx.oracle.local import Local, Segment, judged, segments
+from embedx.oracle.noise import edges_of_data, may_decide
+from embedx.oracle.verdicts import LINE, Verdict
+from embedx.run.engine import Engine
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is judged in each run, and how."""
+
+    referee: Engine
+    """In exact precision, of a graph whose constants are folded."""
+    candidate: Candidate
+    pairs: Mapping[str, str]
+    """The watched edges, and the candidate's edges that mean the same."""
+    inner: bool
+    """Whether the pieces between watched edges are judged, or outputs alone."""
+    samples: int
+    seed: int
+    unit: float
+    """The candidate's unit roundoff, if it is coarser than the graph's own."""
+    tolerance: tuple[float, float] | None = None
+    """Relative and absolute, for outputs, of those who insist."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one run says of one edge."""
+
+    verdict: Verdict
+    """On all that happened since the inputs."""
+    ratio: float | None
+    """The noise ratio: how many times what rounding explains the value is off."""
+    flips: int | None
+    """Integers that are others than the referee's; None for floats."""
+    metrics: Mapping[str, float | None]
+    local: Local | None
+    """On what happened since the watched edges before."""
+    why: str = ""
+
+
+def judged_run(job: Job, feeds: Mapping[str, Any]) -> dict[str, Finding]:
+    """What the run says of each watched edge that the candidate shows, in the graph's order.
+
+    Of the values those are held that are still needed.
+    """
+    graph = job.referee.graph
+    noise = floors(job.referee, feeds, job.pairs, samples=job.samples, seed=job.seed, unit=job.unit)
+    scale = _Scale(job, feeds, noise)
+    pieces = list(segments(graph, job.pairs))
+    theirs_by_edge = [job.pairs[piece.edge] for piece in pieces]
+    sizes = {job.pairs[edge]: size for edge, size in noise.sizes.items()}
+    ours = _Stream(_watched(job.referee, feeds, job.pairs))
+    theirs = _Stream(job.candidate.values(feeds, list(dict.fromkeys(theirs_by_edge)), sizes))
+    uses = Counter(name for piece in pieces for name in (*piece.inputs, piece.edge))
+    known: dict[str, Any] = dict(feeds)
+    found: dict[str, Finding] = {}
+    for piece in pieces:
+        exact, value = ours.taken(piece.edge), theirs.seen(job.pairs[piece.edge])
+        if isinstance(exact, np.ndarray) and isinstance(value, np.ndarray):
+            local = _local(job, piece, known, value, scale.mask) if job.inner else None
+            found[piece.edge] = scale.judged(piece.edge, exact, value, local)
+            if value.shape == exact.shape:
+                known[piece.edge] = value.astype(exact.dtype, copy=False)
+        for name in (*piece.inputs, piece.edge):
+            uses[name] -= 1
+            if not uses[name]:
+                known.pop(name, None)
+                theirs.drop(job.pairs.get(name, name))
+    return found
+
+
+def _local(
+    job: Job, piece: Segment, known: Mapping[str, Any], value: Array, mask: Array | None
+) -> Local | None:
+    if any(name not in known for name in piece.inputs):
+        return None
+    given = {name: known[name] for name in piece.inputs}
+    keep = tokens_of(mask, value.shape)
+    return judged(job.referee.graph, piece, given, value, keep, unit=job.unit, seed=job.seed)
+
+
+def _watched(
+    referee: Engine, feeds: Mapping[str, Any], edges: Mapping[str, str]
+) -> Iterator[tuple[str, Any]]:
+    for visit in referee.walk(feeds):
+        for name, value in zip(visit.step.node.outputs, visit.outputs, strict=False):
+            if name in edges:
+                yield name, value
+
+
+class _Stream:
+    """Values by name that come in their own order."""
+
+    def __init__(self, values: Iterator[tuple[str, Any]]) -> None:
+        self._values = values
+        self._held: dict[str, Any] = {}
+
+    def seen(self, name: str) -> Any:
+        """The value of this name, or None if none comes."""
+        while name not in self._held:
+            following = next(self._values, None)
+            if following is None:
+                return None
+            self._held[following[0]] = following[1]
+        return self._held[name]
+
+    def taken(self, name: str) -> Any:
+        """The same, for the only time."""
+        value = self.seen(name)
+        self.drop(name)
+        return value
+
+    def drop(self, name: str) -> None:
+        """Hold the value no longer."""
+        self._held.pop(name, None)
+
+
+class _Scale:
+    """What a difference weighs in one run."""
+
+    def __init__(self, job: Job, feeds: Mapping[str, Any], noise: Floors) -> None:
+        self._job, self._feeds, self._noise = job, feeds, noise
+        self._flipped: Floors | None = None
+        graph = job.referee.graph
+        self.mask = mask_of(feeds)
+        self._makers: Mapping[str, Node] = graph.producers()
+        self._data = edges_of_data(graph)
+        self._outputs = {v.name for v in graph.outputs}
+        self._decides = any(map(may_decide, graph.walk()))
+
+    def judged(self, edge: str, exact: Array, value: Array, local: Local | None) -> Finding:
+        """What the difference of a value from the exact one means."""
+        if value.shape != exact.shape:
+            why = f"its shape is {list(value.shape)} instead of {list(exact.shape)}"
+            return Finding("impossible", None, None, {}, local, why)
+        if self._job.tolerance is not None and edge in self._outputs:
+            rtol, atol = self._job.tolerance
+            if not np.allclose(value, exact, rtol, atol, equal_nan=True):
+                why = f"it is beyond the tolerance of {rtol:g} relative and {atol:g} absolute"
+                return Finding("suspicious", None, None, metrics(value, exact), local, why)
+        floats = is_floating(exact.dtype) and is_floating(value.dtype)
+        measured = metrics(value, exact) if exact.dtype.kind in "fiubV" else {}
+        if exact.dtype == value.dtype and np.array_equal(exact, value, equal_nan=floats):
+            return Finding("identical", 0.0 if floats else None, 0, measured, local)
+        if not floats:
+            return self._integers(edge, exact, value, measured, local)
+        keep = tokens_of(self.mask, exact.shape)
+        off = difference(value, exact)
+        off = row_rms(off if keep is None else np.where(keep, off, 0.0))
+        ratio = _largest(self._noise, edge, off)
+        flips = int(np.count_nonzero(value != exact)) if self._is_decision(edge) else None
+        if ratio <= LINE:
+            flipping = any(self._noise.flips.values())
+            return Finding(
+                "quantization" if flipping else "rounding", ratio, flips, measured, local
+            )
+        if self._decides:
+            again = _largest(self._flips(), edge, off)
+            if again <= LINE:
+                return Finding("quantization", again, flips, measured, local)
+        return Finding("suspicious", ratio, flips, measured, local)
+
+    def _integers(
+        self,
+        edge: str,
+        exact: Array,
+        value: Array,
+        measured: Mapping[str, Any],
+        local: Local | None,
+    ) -> Finding:
+        wrong = int(np.count_nonzero(np.asarray(exact != value)))
+        if not wrong:
+            return Finding("identical", None, 0, measured, local)
+        if edge not in self._data:
+            why = f"{wrong} of {exact.size} integers differ, which no rounding reaches"
+            return Finding("impossible", None, wrong, measured, local, why)
+        usual = max(self._noise.flips.get(edge, 0.0), self._flips().flips.get(edge, 0.0), 1.0)
+        verdict: Verdict = "quantization" if wrong <= LINE * usual else "suspicious"
+        return Finding(verdict, None, wrong, measured, local, f"{wrong} of {exact.size} differ")
+
+    def _is_decision(self, edge: str) -> bool:
+        return edge in self._data and edge in self._makers and may_decide(self._makers[edge])
+
+    def _flips(self) -> Floors:
+        """The floors of runs in which decisions have flipped, made when they are needed."""
+        if self._flipped is None:
+            job = self._job
+            self._flipped = flipped_floors(
+                job.referee, self._feeds, job.pairs,
+                samples=job.samples, seed=job.seed, unit=job.unit,
+            )  # fmt: skip
+        return self._flipped
+
+
+def _largest(noise: Floors, edge: str, off: Array) -> float:
+    floor = noise.by_edge.get(edge)
+    if floor is None or floor.rows.shape != off.shape:
+        return float("inf") if off.any() else 0.0
+    return float(np.max(floor.ratios(off), initial=0.0))

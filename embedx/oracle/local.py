@@ -1,0 +1,243 @@
+"""One piece of a model judged alone: from a candidate's own inputs to its own output.
+
+What the candidate has got wrong before is not held against it: the exact operators are given what
+the candidate had, and what it made of that is measured against what they make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from embedx.model.graph import Array, Graph, Node, TensorType, Value, reads
+from embedx.ops import is_floating
+from embedx.oracle.floor import difference, flipped_floors, floors, row_rms
+from embedx.oracle.noise import is_product, may_decide, of_products, rounds, unit_of
+from embedx.oracle.verdicts import LINE, Verdict
+from embedx.rewrite.normal import drop_dead
+from embedx.run.engine import Engine
+
+_TIE = 1e-6
+"""How near to a tie, relative to its input, a decision may fall either way."""
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """The nodes between watched edges: those that make one of some others."""
+
+    edge: str
+    nodes: tuple[Node, ...]
+    inputs: tuple[str, ...]
+    """Watched edges and the graph's inputs that the nodes read."""
+
+
+@dataclass(frozen=True)
+class Local:
+    """What a piece alone has got wrong."""
+
+    verdict: Verdict
+    ratio: float | None
+    """How many times what rounding explains it is off; None for what is no float."""
+    flips: int = 0
+    why: str = ""
+
+
+def segments(graph: Graph, watched: Collection[str]) -> Iterator[Segment]:
+    """The segment of each watched edge that a node makes, in the graph's order."""
+    producers = graph.producers()
+    inputs = {v.name for v in graph.inputs}
+    for node in graph.nodes:
+        for edge in node.outputs:
+            if edge in watched:
+                yield _segment(edge, producers, {*watched, *inputs} - {edge})
+
+
+def _segment(edge: str, producers: Mapping[str, Node], known: Collection[str]) -> Segment:
+    nodes: dict[int, Node] = {}
+    given: dict[str, None] = {}
+    waiting = [producers[edge]]
+    while waiting:
+        node = waiting.pop()
+        if id(node) in nodes:
+            continue
+        nodes[id(node)] = node
+        for name in reads(node):
+            if name in known:
+                given[name] = None
+            elif name in producers:
+                waiting.append(producers[name])
+    order = {id(node): place for place, node in enumerate(producers.values())}
+    inner = sorted(nodes.values(), key=lambda node: order[id(node)])
+    return Segment(edge, tuple(inner), tuple(given))
+
+
+def judged(
+    graph: Graph,
+    segment: Segment,
+    given: Mapping[str, Any],
+    value: Any,
+    keep: Array | None,
+    *,
+    unit: float = 0.0,
+    seed: int = 0,
+) -> Local | None:
+    """How a candidate's ``value`` of a segment fits the inputs that it had there.
+
+    ``keep`` are the rows that count; ``unit`` as in ``noise.Noise``. None for what is no tensor.
+    """
+    if not isinstance(value, np.ndarray) or any(
+        not isinstance(v, np.ndarray) for v in given.values()
+    ):
+        return None
+    engine = Engine(_alone(graph, segment, given), precision="exact")
+    (exact,) = engine.run(given)
+    if not isinstance(exact, np.ndarray):
+        return None
+    if exact.shape != value.shape:
+        return Local(
+            "impossible",
+            None,
+            why=f"it has the shape {list(value.shape)} instead of {list(exact.shape)}",
+        )
+    if exact.dtype == value.dtype and np.array_equal(
+        exact, value, equal_nan=exact.dtype.kind == "f"
+    ):
+        return Local("identical", 0.0 if is_floating(exact.dtype) else None)
+    if not is_floating(exact.dtype):
+        return _integers(engine, segment, given, exact, value)
+    off = difference(value, exact)
+    return _floats(
+        engine, segment, given, exact, off, keep, max(unit, _coarser(value, exact)), seed
+    )
+
+
+def _coarser(value: Array, exact: Array) -> float:
+    return unit_of(value.dtype) if value.dtype.itemsize < exact.dtype.itemsize else 0.0
+
+
+def _alone(graph: Graph, segment: Segment, given: Mapping[str, Any]) -> Graph:
+    """The segment as a graph of its own."""
+    inputs = tuple(
+        Value(name, TensorType(given[name].dtype, (None,) * given[name].ndim))
+        for name in segment.inputs
+    )
+    alone = replace(
+        graph, inputs=inputs, outputs=(Value(segment.edge),), nodes=segment.nodes, values={},
+        initializers={k: v for k, v in graph.constants.items() if k not in given}, files=(),
+    )  # fmt: skip
+    return drop_dead(alone)
+
+
+def _integers(
+    engine: Engine, segment: Segment, given: Mapping[str, Any], exact: Array, value: Array
+) -> Local:
+    """Integers are equal, or they were decided by a hair."""
+    wrong = np.asarray(exact != value)
+    if any(map(may_decide, segment.nodes)):
+        near = _near_ties(engine, given, exact)
+        if not (wrong & ~near).any():
+            return Local(
+                "quantization", None, int(wrong.sum()), "decisions at a tie fell otherwise"
+            )
+        wrong &= ~near
+    place = tuple(int(i) for i in np.argwhere(wrong)[0])
+    return Local(
+        "impossible", None, int(wrong.sum()),
+        f"{int(wrong.sum())} of {wrong.size} integers differ: at {list(place)} "
+        f"{value[place]} instead of {exact[place]}",
+    )  # fmt: skip
+
+
+def _near_ties(engine: Engine, given: Mapping[str, Any], exact: Array) -> Array:
+    """Which results are others if an input is moved by a hair, in one direction or at random."""
+    generator = np.random.default_rng(0)
+    found = np.zeros(exact.shape, bool)
+    for name, x in given.items():
+        if not is_floating(x.dtype):
+            continue
+        hair = max(_TIE, 4 * unit_of(x.dtype))
+        normals = (generator.standard_normal(x.shape) for _ in range(4))
+        for step in (hair, -hair, *(hair * n for n in normals)):
+            moved = (x.astype(np.float64) * (1 + step)).astype(x.dtype)
+            (other,) = engine.run({**given, name: moved})
+            found |= np.asarray(other != exact)
+    return found
+
+
+def _floats(
+    engine: Engine, segment: Segment, given: Mapping[str, Any], exact: Array, off: Array,
+    keep: Array | None, unit: float, seed: int,
+) -> Local:  # fmt: skip
+    if keep is not None:
+        off = np.where(keep, off, 0.0)
+    if not off.any():
+        return Local("rounding", 0.0)
+    rounding = [node for node in segment.nodes if rounds(node)]
+    deciding = [node for node in segment.nodes if may_decide(node)]
+    if not rounding and not deciding and not unit:
+        place = tuple(int(i) for i in np.argwhere(off)[0])
+        return Local(
+            "impossible", float("inf"),
+            why=f"values that are only moved are others: at {list(place)} by {off[place]:.3g}",
+        )  # fmt: skip
+    if len(segment.nodes) == 1 and rounding and is_product(rounding[0]):
+        return _product(rounding[0], segment, engine.graph, given, exact, off, unit)
+    options: dict[str, Any] = {"samples": 4, "seed": seed, "unit": unit, "moving": True}
+    found = floors(engine, given, {segment.edge}, **options)
+    ratio = _ratio(found.by_edge[segment.edge].ratios(row_rms(off)))
+    if ratio <= LINE:
+        return Local("rounding", ratio)
+    if deciding:
+        flipped = flipped_floors(engine, given, {segment.edge}, **options)
+        also = _ratio(flipped.by_edge[segment.edge].ratios(row_rms(off)))
+        if also <= LINE:
+            return Local("quantization", also, why="decisions inside it fell otherwise")
+    return Local("suspicious", ratio, why=f"it is off by {ratio:.3g} times what rounding explains")
+
+
+def _ratio(ratios: Array) -> float:
+    return float(np.max(ratios, initial=0.0))
+
+
+def _product(
+    node: Node, segment: Segment, graph: Graph, given: Mapping[str, Any], exact: Array, off: Array,
+    unit: float,
+) -> Local:  # fmt: skip
+    """A sum of products against what an order of summation can do to it.
+
+    Any order stays within (K + 1) u |A| |B| for K summands (Higham 2002, Accuracy and Stability of
+    Numerical Algorithms, section 3.1); with rounding errors of random sign it is about sqrt(K)
+    instead of K (Higham and Mary 2019, A new approach to probabilistic rounding error analysis).
+    """
+    inputs = [
+        given.get(name, graph.initializers.get(name)) if name else None for name in node.inputs
+    ]
+    size = of_products(node, inputs, np.abs)
+    terms = _terms(node, inputs)
+    summing = max(unit_of(np.dtype(np.float32)) if exact.dtype.itemsize < 8 else 2.0**-53, unit)
+    last = 1.01 * max(unit_of(exact.dtype), unit) * np.abs(exact.astype(np.float64))
+    with np.errstate(all="ignore"):
+        ratios = np.where(off == 0, 0.0, np.maximum(np.abs(off) - last, 0) / (summing * size))
+    place = tuple(int(i) for i in np.unravel_index(np.argmax(ratios), ratios.shape))
+    most = float(ratios[place])
+    ratio = most / np.sqrt(terms)
+    if ratio <= LINE and most <= terms + 1:
+        return Local("rounding", ratio)
+    where = f"at {list(place)} it is off by {abs(off[place]):.3g}, {most:.3g} u |A||B|"
+    if most > terms + 1:
+        return Local(
+            "impossible",
+            ratio,
+            why=f"{where}; no order of {terms} summands costs more than {terms + 1}",
+        )
+    return Local("suspicious", ratio, why=f"{where}, for {terms} summands")
+
+
+def _terms(node: Node, inputs: Sequence[Any]) -> int:
+    """How many products a sum has, a bias included."""
+    if node.op_type == "MatMul":
+        return max(int(inputs[0].shape[-1]), 1)
+    return max(int(of_products(node, inputs, np.ones_like).max(initial=1)), 1)

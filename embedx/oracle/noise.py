@@ -1,0 +1,271 @@
+"""Noise of the size that rounding makes, and how far it carries a model's values.
+
+A run in exact precision, in which each result of a node that rounds is moved a little, at random,
+is what some honest runtime might have computed. How far such runs are apart is what rounding
+explains, for this model and these inputs. The method is the one of stochastic arithmetic (Vignes
+1993, A stochastic arithmetic for reliable scientific computation), with noise that has the size of
+a machine's own errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from embedx.model.graph import Array, Graph, Node, reads
+from embedx.ops import is_floating, resolve
+from embedx.run.binding import bind
+from embedx.run.execute import Compute
+from embedx.run.step import Step
+
+SUMMED = 4
+"""How much more than its own rounding the order of a sum of products may cost."""
+
+FILL = 1e30
+"""Above this stands what masks are filled with, and no result."""
+
+_POOL = 1 << 20
+"""Random numbers are drawn once, and read from a place that is drawn for each tensor."""
+
+_BILINEAR = frozenset(
+    "MatMul Gemm Einsum Conv ConvTranspose FusedMatMul TransposeMatMul FusedGemm FusedConv".split()
+)
+"""Sums of products, whose formula on squares gives the sum of the products' squares."""
+
+_SUMS = frozenset(
+    "Attention AveragePool CausalConvWithState CumSum DFT DecoderMaskedMultiHeadAttention "
+    "DynamicQuantizeLSTM DynamicQuantizeMatMul GRU GlobalAveragePool GroupQueryAttention LSTM "
+    "LinearAttention MatMulBnb4 MatMulIntegerToFloat MatMulNBits MultiHeadAttention "
+    "PackedAttention QAttention RNN ReduceL1 ReduceL2 ReduceMean ReduceSum ReduceSumSquare STFT "
+    "SparseToDenseMatMul".split()
+)
+"""Sums whose noise is that of moved inputs: it is as large, and needs no formula of its own."""
+
+_DECIDING = frozenset(
+    "ArgMax ArgMin Binarizer BitCast Cast CastLike Ceil Compress DynamicQuantizeLinear "
+    "DynamicQuantizeLSTM DynamicQuantizeMatMul Equal Floor Greater GreaterOrEqual Hardmax Less "
+    "LessOrEqual Mod NonMaxSuppression NonZero QuantizeLinear Round Sign TopK "
+    "TreeEnsemble TreeEnsembleClassifier TreeEnsembleRegressor Unique".split()
+)
+"""Operators that give integers or steps for floats."""
+
+_REQUANTIZING = frozenset(
+    "QEmbedLayerNormalization QGemm QLinearAdd QLinearAveragePool QLinearConcat QLinearConv "
+    "QLinearGlobalAveragePool QLinearLeakyRelu QLinearMatMul QLinearMul QLinearReduceMean "
+    "QLinearSigmoid QLinearSoftmax".split()
+)
+"""Operators that give integers for integers, and round in between."""
+
+_FROM_INTEGERS = frozenset(
+    "DequantizeLinear DynamicQuantizeLSTM DynamicQuantizeMatMul GatherBlockQuantized "
+    "LinearAttention MatMulIntegerToFloat QAttention QEmbedLayerNormalization TreeEnsemble".split()
+)
+"""Operators that round, of which the registry does not say so: their inputs are no floats."""
+
+_SIZES = frozenset(("Shape", "Size"))
+
+
+def unit_of(dtype: np.dtype[Any]) -> float:
+    """The unit roundoff of a float type: half the distance from 1 to the next number.
+
+    >>> unit_of(np.dtype(np.float32)) == 2.0**-24
+    True
+    """
+    one = np.ones(1, dtype)
+    return float(np.spacing(one.astype(np.float64) if dtype.itemsize == 1 else one)[0]) / 2
+
+
+def rounds(node: Node) -> bool:
+    """Whether the node computes floats that a machine rounds."""
+    if node.op_type in _FROM_INTEGERS:
+        return True
+    return bool(resolve(node.op_type, node.opset, node.domain).rounds)
+
+
+def edges_of_data(graph: Graph) -> set[str]:
+    """The edges whose values are made of a float input, or of a row of a table of weights.
+
+    Sizes, and what is computed of token ids alone (masks, positions, their distances), are no
+    data: noise in them would flip what no real machine flips.
+    """
+    found = {v.name for v in graph.inputs if _is_float(getattr(v.type, "dtype", None))}
+    _spread(graph, found, set(), set())
+    return found
+
+
+def _is_float(dtype: np.dtype[Any] | None) -> bool:
+    return dtype is not None and is_floating(dtype)
+
+
+def _spread(graph: Graph, found: set[str], tables: set[str], codes: set[str]) -> None:
+    """Add to ``found`` what is made of it, of floats in ``tables``, and of integer ``codes``."""
+    for name, value in graph.constants.items():
+        if len(value.shape) > 1:
+            (tables if _is_float(value.dtype) else codes).add(name)
+    for node in graph.nodes:
+        names = list(reads(node))
+        made = {name for name in node.outputs if name}
+        if node.op_type in _SIZES:
+            continue
+        if node.op_type == "Gather" and node.inputs[0] in codes:
+            codes.update(made)
+        elif node.op_type == "DequantizeLinear" and node.inputs[0] in graph.constants:
+            tables.update(made)
+        elif node.op_type == "DequantizeLinear" and node.inputs[0] in codes:
+            found.update(made)
+        elif node.subgraphs:
+            given = not found.isdisjoint(node.inputs)
+            for body in node.subgraphs.values():
+                found.update(v.name for v in body.inputs if given)
+                _spread(body, found, tables, codes)
+                found.update(made if any(v.name in found for v in body.outputs) else ())
+        elif _reads_table(node, tables, codes) or not found.isdisjoint(names):
+            found.update(made)
+
+
+def _reads_table(node: Node, tables: set[str], codes: set[str]) -> bool:
+    """Whether a node takes rows of a table, or multiplies something by one."""
+    if node.op_type in ("EmbedLayerNormalization", "QEmbedLayerNormalization"):
+        return True
+    if node.op_type == "GatherBlockQuantized":
+        return node.inputs[0] in codes
+    if node.op_type in ("Gather", "GatherND"):
+        return node.inputs[0] in tables
+    return node.op_type in ("MatMul", "Gemm", "Conv") and not tables.isdisjoint(node.inputs)
+
+
+class Noise:
+    """Random noise of a machine's size, the same for the same ``seed``.
+
+    ``unit`` is the least roundoff: that of the type in which a machine computes, where it is
+    coarser than the graph's own. ``flipping`` is how many times more noise meets the inputs of
+    decisions, so that some are taken otherwise; half precision then is noisy everywhere, as some
+    runtimes keep chains of it in float32, positions included.
+    """
+
+    def __init__(
+        self, graph: Graph, *, seed: int = 0, unit: float = 0.0, flipping: float = 0.0
+    ) -> None:
+        self.data = edges_of_data(graph)
+        self._random = np.random.default_rng(seed)
+        self._normals = self._random.standard_normal(_POOL, np.float32)
+        self._unit, self._flipping = unit, flipping
+
+    def around(self, step: Step, inputs: Sequence[Any], compute: Compute) -> Sequence[Any]:
+        """Stand around a step of a run, as ``Engine.walk`` takes it, and move what it gives."""
+        node = step.node
+        data = not self.data.isdisjoint(node.outputs)
+        if node.subgraphs or not (data or self._flipping):
+            return compute()
+        if self._flipping and may_decide(node):
+            return self._decided(step, inputs)
+        if not rounds(node):
+            return compute()
+        if node.op_type in _SUMS and data:
+            given: Sequence[Any] = [self.moved(x, SUMMED * self._summing(x)) for x in inputs]
+            outputs = _called(step, given)
+        else:
+            given, outputs = inputs, compute()
+        sizes = [summed(node, given)] if data and node.op_type in _BILINEAR else []
+        return [
+            self._rounded(y, sizes[i] if i < len(sizes) else None) if data or _is_half(y) else y
+            for i, y in enumerate(outputs)
+        ]
+
+    def _decided(self, step: Step, inputs: Sequence[Any]) -> Sequence[Any]:
+        if self.data.isdisjoint(step.node.outputs) and not any(map(_is_half, inputs)):
+            return _called(step, inputs)
+        units = [max(unit_of(x.dtype), self._unit) if _is_floats(x) else 0.0 for x in inputs]
+        moved = [self.moved(x, self._flipping * u) for x, u in zip(inputs, units, strict=True)]
+        outputs = _called(step, moved)
+        if step.node.op_type in _REQUANTIZING:
+            return [self._stepped(y) for y in outputs]
+        return outputs
+
+    def _stepped(self, y: Any) -> Any:
+        """Integers, of which a few are one step off."""
+        if not isinstance(y, np.ndarray) or y.dtype.kind not in "iu" or not y.size:
+            return y
+        share = min(self._flipping * unit_of(np.dtype(np.float32)), 1.0)
+        steps = self._random.choice([-1, 0, 1], y.shape, p=[share / 2, 1 - share, share / 2])
+        bounds = np.iinfo(y.dtype)
+        return np.clip(y.astype(np.int64) + steps, bounds.min, bounds.max).astype(y.dtype)
+
+    def moved_feeds(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
+        """The feeds with the noise of their own rounding."""
+        return {
+            name: self.moved(x, max(unit_of(x.dtype), self._unit) if _is_floats(x) else 0.0)
+            for name, x in feeds.items()
+        }
+
+    def moved(self, x: Any, relative: float) -> Any:
+        """``x`` with relative noise, if it is an array of floats; never where a mask fills."""
+        if not _is_floats(x):
+            return x
+        return self._added(x, relative * np.abs(x.astype(np.float64)))
+
+    def _summing(self, x: Any) -> float:
+        """The roundoff in which sums are made: that of float32, for halves as well."""
+        wide = isinstance(x, np.ndarray) and x.dtype.itemsize >= 8
+        return max(unit_of(np.dtype(np.float64 if wide else np.float32)), self._unit / SUMMED)
+
+    def _rounded(self, y: Any, sums: Array | None) -> Any:
+        if not _is_floats(y):
+            return y
+        size = max(unit_of(y.dtype), self._unit) * np.abs(y.astype(np.float64))
+        return self._added(y, size if sums is None else size + SUMMED * self._summing(y) * sums)
+
+    def _added(self, x: Array, size: Array) -> Array:
+        start = int(self._random.integers(_POOL))
+        normals = np.take(self._normals, np.arange(start, start + x.size), mode="wrap")
+        noise = np.asarray(normals.reshape(x.shape) * size)
+        wide = x.astype(np.float64)
+        moves = np.isfinite(noise) & (np.abs(wide) < FILL)
+        return np.asarray(np.where(moves, wide + noise, wide).astype(x.dtype))
+
+
+def may_decide(node: Node) -> bool:
+    """Whether a node may make integers, or steps, of floats: small noise can flip what it gives."""
+    return node.op_type in _DECIDING or node.op_type in _REQUANTIZING
+
+
+def _is_floats(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and is_floating(x.dtype) and x.size > 0
+
+
+def _is_half(x: Any) -> bool:
+    return _is_floats(x) and bool(x.dtype.itemsize == 2)
+
+
+def _called(step: Step, inputs: Sequence[Any]) -> Sequence[Any]:
+    result = step.call(*inputs)
+    if result is NotImplemented and step.literal is not None:
+        result = step.literal(*inputs)
+    return result if isinstance(result, tuple) else (result,)
+
+
+def is_product(node: Node) -> bool:
+    """Whether a node's results are sums of products of its inputs."""
+    return node.op_type in _BILINEAR
+
+
+def summed(node: Node, inputs: Sequence[Any]) -> Array:
+    """For each sum of products the root of the sum of their squares, as float64."""
+    return np.sqrt(of_products(node, inputs, np.square))
+
+
+def of_products(node: Node, inputs: Sequence[Any], function: Callable[[Any], Any]) -> Array:
+    """The sums of a ``function`` of the products that ``is_product`` means, as float64.
+
+    The function must be one that gives for a product the product of what it gives for the factors,
+    such as a square or the absolute value. It is computed in float32.
+    """
+    plain = {k: v for k, v in node.attributes.items() if not k.startswith("activation")}
+    for factor in ("alpha", "beta"):
+        if factor in plain:
+            plain[factor] = float(function(plain[factor]))
+    given = [None if x is None else function(np.asarray(x, np.float32)) for x in inputs]
+    return np.asarray(bind(replace(node, attributes=plain))(*given), np.float64)
