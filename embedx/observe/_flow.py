@@ -155,10 +155,18 @@ class Ways:
                 waiting.extend(self.data(node))
         return found
 
-    def origin(self, edge: str) -> str:
-        """The first edge that carries the same numbers, not yet rounded or moved."""
-        first = edge
+    def same(self, edge: str) -> list[str]:
+        """The edges that carry the same numbers, from an edge back to the first one.
+
+        They may be moved there, or still be rounded to integers.
+        """
+        found = [edge]
         while (node := self.maker(edge)) is not None and node.op_type in _SAME:
             edge = node.inputs[0]
-            first = first if self.flow.is_rounded(edge) else edge
-        return first
+            found.append(edge)
+        return found
+
+    def origin(self, edge: str) -> str:
+        """The first edge that carries the same numbers as floats."""
+        floats = [name for name in self.same(edge) if not self.flow.is_rounded(name)]
+        return floats[-1] if floats else edge

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from embedx.model.graph import Node
 from embedx.observe._attention import Carrier, place_of
 from embedx.observe._axes import Axes, axes_back
-from embedx.observe._flow import MOVES, Ways
+from embedx.observe._flow import MOVES, ROUNDING, Ways
 
 TOKENS: Axes = (("batch",), ("token",), ("hidden",))
 _FLAT: Axes = (("batch", "token"), ("hidden",))
@@ -22,7 +22,10 @@ class Residual(NamedTuple):
     """An addition to the stream of something that was made of the stream."""
 
     node: Node
+    root: str
+    """The first edge that carries the stream's numbers."""
     stream: str
+    """The first one that carries them as floats."""
     added: str
 
 
@@ -32,15 +35,20 @@ def residuals(ways: Ways) -> list[Residual]:
     for node in ways.nodes:
         operands = ways.data(node) if node.op_type in (*_ADDITIONS, *_BIAS_OF) else []
         for edge in operands:
-            stream = ways.origin(edge)
-            maker = ways.flow.makers.get(stream)
-            same = {stream} if maker is None else {name for name in maker.outputs if name}
+            root = ways.same(edge)[-1]
+            maker = ways.flow.makers.get(root)
+            roots = {root} if maker is None else {name for name in maker.outputs if name}
             for added in operands:
-                makers = map(ways.maker, ways.before(added) - ways.before(stream))
-                products = [n for n in makers if n is not None and ways.flow.is_product(n)]
-                if edge != added and products and not same.isdisjoint(ways.before(added)):
-                    found.append(Residual(node, stream, added))
+                makers = map(ways.maker, ways.before(added) - ways.before(root))
+                works = any(n is not None and _works(ways, n) for n in makers)
+                if edge != added and works and not roots.isdisjoint(ways.before(added)):
+                    found.append(Residual(node, root, ways.origin(edge), added))
     return found
+
+
+def _works(ways: Ways, node: Node) -> bool:
+    """Whether a node does what layers are for: mix features, or tokens."""
+    return ways.flow.is_product(node) or node.op_type == "DFT"
 
 
 def terms(ways: Ways, edge: str) -> list[str]:
@@ -74,7 +82,7 @@ def projected(ways: Ways, end: str, others: frozenset[str] = frozenset()) -> lis
             found, biased = [edge], True
         elif node.op_type in _SELECTIONS and before in others:
             found = [edge]
-        elif node.op_type in _SHOWN_AGAIN:
+        elif node.op_type in _SHOWN_AGAIN or (before in others and node.op_type in ROUNDING):
             found.append(edge)
         else:
             break

@@ -22,6 +22,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from embedx.errors import ConfigError
 from embedx.model.graph import Array, Graph
 from embedx.observe._attention import Attention, Carrier, find_attention
@@ -94,7 +96,10 @@ def canonical(site: Site, array: Array, batch: int | None = None) -> Array:
     moved = array.reshape(sizes).transpose(places)
     joined = ("head", "group") if apart else ("head", "group", "head_size")
     at = [i for i, place in enumerate(places) if words[place] in joined]
-    return moved.reshape(*moved.shape[: at[0]], -1, *moved.shape[at[-1] + 1 :]) if at else moved
+    if at:
+        moved = moved.reshape(*moved.shape[: at[0]], -1, *moved.shape[at[-1] + 1 :])
+    missing = [i for i in (0, 1) if apart and not {*words} & {*_APART[i : 2 * i + 1]}]
+    return np.expand_dims(moved, missing)
 
 
 def _cut(
@@ -118,13 +123,13 @@ def _found(graph: Graph) -> dict[str, Site | str]:
         return {"layers.0.output": "no residual stream runs through layers"}
     found: dict[str, Carrier | str] = {}
     feeds = [value.name for value in flow.graph.feeds]
-    streams = [residual.stream for residual in residuals(Ways(flow, feeds, layers[0]))]
+    additions = residuals(Ways(flow, feeds, layers[0]))
     places = {name: i for i, name in enumerate(flow.makers)}
     starts = feeds
-    if streams:
-        first = min(streams, key=lambda name: places.get(name, -1))
-        found["embeddings.output"] = Carrier(first, TOKENS)
-        starts = list(flow.makers[first].outputs) if first in flow.makers else [first]
+    if additions:
+        first = min(additions, key=lambda addition: places.get(addition.root, -1))
+        found["embeddings.output"] = Carrier(first.stream, TOKENS)
+        starts = list(flow.makers[first.root].outputs) if first.root in places else [first.root]
     else:
         found["embeddings.output"] = "nothing is added to what the first layer reads"
     for i, end in enumerate(layers):
@@ -152,7 +157,7 @@ def _layer(ways: Ways) -> Iterator[tuple[str, Carrier | str]]:
     attention = find_attention(ways)
     added = [(r, term) for r in residuals(ways) for term in terms(ways, r.added)]
     mixes = set[str]() if attention is None else {attention.node.outputs[0]}
-    mixed = [(r, term) for r, term in added if mixes & (ways.before(term) - ways.before(r.stream))]
+    mixed = [(r, term) for r, term in added if mixes & (ways.before(term) - ways.before(r.root))]
     if attention is None:
         reason = _without_attention(ways)
         yield from ((f"attention.{part}", reason) for part in (*_PARTS, "output"))
@@ -190,12 +195,10 @@ def _attention(ways: Ways, attention: Attention) -> dict[str, Carrier | str]:
         parts = dict.fromkeys(parts, strange)
     queries = parts["q"]
     heads = queries.heads if isinstance(queries, Carrier) else None
-    return {
-        name: carrier._replace(heads=carrier.heads or heads)
-        if isinstance(carrier, Carrier)
-        else carrier
-        for name, carrier in parts.items()
-    }
+    for name, carrier in parts.items():
+        if isinstance(carrier, Carrier) and any("head" in axis for axis in carrier.axes):
+            parts[name] = carrier._replace(heads=carrier.heads or heads)
+    return parts
 
 
 def _projection(ways: Ways, anchor: Carrier, others: frozenset[str]) -> Carrier | str:
