@@ -10,19 +10,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 from weakref import WeakValueDictionary
 
 import numpy as np
 
 from embedx import ops
-from embedx.kernels._blocks import CACHED, over_products, over_rows, result_for, rows_of
+from embedx.kernels._blocks import CACHED, over_rows, result_for, rows_of
 from embedx.kernels._buffers import unbuffered
 from embedx.kernels._registry import Constants, Kernel, Prepared
+from embedx.kernels.exact_products import (
+    Factor,
+    lasting_factor,
+    multiplied,
+    multiplied_stacks,
+)
 from embedx.kernels.memory import fresh
 from embedx.kernels.storage import Storage
 from embedx.model.graph import Array, Node, SparseTensor
-from embedx.ops import reserve
+
+T = TypeVar("T")
 
 
 def _formula(operator: Callable[..., Any]) -> Callable[..., Any]:
@@ -111,25 +118,33 @@ def _behind(block: slice, start: int) -> slice:
 
 
 @dataclass(frozen=True, eq=False)
-class _Constant:
-    """A constant in float64, and what it was made of."""
+class _Made(Generic[T]):
+    """What was made of a constant, and the constant, so that no other has its identity."""
 
     source: Array
-    wide: Array
+    made: T
 
 
-_constants: WeakValueDictionary[int, _Constant] = WeakValueDictionary()
-"""By the identities of their sources: layers that share a weight share this, too."""
+_made: WeakValueDictionary[tuple[Callable[[Array], Any], int], _Made[Any]] = WeakValueDictionary()
+"""By what makes it, and the identities of the sources: layers that share a weight share this."""
 
 
-def _converted(constant: Array | SparseTensor | None) -> _Constant | None:
+def _shared(make: Callable[[Array], T], constant: Array) -> _Made[T]:
+    key = make, id(constant)
+    found = _made.get(key)
+    if found is None:
+        found = _made[key] = _Made(constant, make(constant))
+    return found
+
+
+def _converted(constant: Array | SparseTensor | None) -> _Made[Array] | None:
     if not isinstance(constant, np.ndarray) or constant.dtype != np.float32:
         return None
-    found = _constants.get(id(constant))
-    if found is None:
-        found = _Constant(constant, constant.astype(np.float64))
-        _constants[id(constant)] = found
-    return found
+    return _shared(_wide, constant)
+
+
+def _wide(x: Array) -> Array:
+    return x.astype(np.float64)
 
 
 def _around_constants(formula: Callable[..., Any]) -> Kernel:
@@ -142,7 +157,7 @@ def _around_constants(formula: Callable[..., Any]) -> Kernel:
             if not _narrow(*inputs):
                 return NotImplemented
             wide = [
-                x.astype(np.float64) if x is not None and c is None else c and c.wide
+                x.astype(np.float64) if x is not None and c is None else c and c.made
                 for x, c in zip(inputs, ready, strict=True)
             ]
             return np.asarray(formula(*wide, **attributes).astype(np.float32))
@@ -153,41 +168,27 @@ def _around_constants(formula: Callable[..., Any]) -> Kernel:
 
 
 def _prepared_matmul(node: Node, constants: Constants, storage: Storage) -> Prepared | None:
-    matrix = _converted(constants[1])
-    if matrix is None or matrix.wide.ndim != 2:
+    matrix = constants[1]
+    if not isinstance(matrix, np.ndarray) or matrix.dtype != np.float32 or matrix.ndim != 2:
         return None
-    return Prepared(lambda a, b, /: _product(a, matrix.wide))
+    factor = _shared(lasting_factor, matrix)
+
+    def call(a: Array, b: Array, /, *, out: Array | None = None) -> Array:
+        return multiplied(a, factor.made, out) if _fit(a, b) else NotImplemented
+
+    return Prepared(call, rows=(0,))
 
 
 def _matmul(a: Array, b: Array, /) -> Array:
-    stacks = b.ndim > 2 and a.shape[:-2] == b.shape[:-2]
-    return _product(a, b) if stacks and _narrow(b) else NotImplemented
-
-
-def _product(a: Array, b: Array) -> Array:
-    """``a @ b`` example by example, for one float64 matrix or a float32 stack of a's shape.
-
-    One tall matrix of all examples would be faster. But in some of OpenBLAS's kernels the order of
-    a row's sums depends on how many rows there are and where it stands.
-    """
-    if not _narrow(a) or a.ndim < 3 or a.size == 0 or a.shape[-1] != b.shape[-2]:
+    if not _fit(a, b) or not _narrow(b):
         return NotImplemented
-    shape = (*a.shape[:-1], b.shape[-1])
-    reserve(shape, np.float32)
-    y = fresh(shape, np.float32)
-    first = next((i for i, n in enumerate(shape[:-3]) if n != 1), len(shape) - 3)
-    left, target = (v.reshape(v.shape[first:]) for v in (a, y))
-    right = b.reshape(b.shape[first:]) if b.ndim > 2 else b
+    return multiplied(a, Factor.of(b)) if b.ndim == 2 else multiplied_stacks(a, b)
 
-    def work(start: int, stop: int) -> None:
-        wide = fresh(target.shape[1:], np.float64)
-        for i in range(start, stop):
-            other = right[i].astype(np.float64) if b.ndim > 2 else right
-            np.matmul(left[i].astype(np.float64), other, out=wide)
-            np.copyto(target[i], wide, casting="same_kind")
 
-    over_products(work, len(left), (*left.shape[1:], shape[-1]))
-    return y
+def _fit(a: Array, b: Array) -> bool:
+    """Whether ``a`` meets one matrix, or as many matrices as it is itself."""
+    stacks = min(a.ndim, b.ndim) >= 2 and b.shape[:-2] in ((), a.shape[:-2])
+    return stacks and _narrow(a) and a.size > 0 and a.shape[-1] == b.shape[-2]
 
 
 _ARITHMETIC: dict[Callable[..., Any], np.ufunc] = {
