@@ -6,8 +6,8 @@ import os
 import shlex
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -21,6 +21,7 @@ from embedx.observe.sites import find_sites
 from embedx.oracle.candidates import Candidate, Stored, candidate_of
 from embedx.oracle.comparison import Comparison, Output, Place
 from embedx.oracle.data_sets import feeds_from, load_tensors, read_data_sets
+from embedx.oracle.detail import Detail, joined
 from embedx.oracle.inputs import described, made_up_feeds, text_feeds
 from embedx.oracle.judging import Finding, Job, judged_run
 from embedx.oracle.local import segments
@@ -82,42 +83,71 @@ def compare(
         raise ConfigError(f"allow is one of {', '.join(VERDICTS)}, not {allow!r}")
     if samples < _FEWEST:
         raise ConfigError(f"samples must be at least {_FEWEST}, not {samples}")
+    inner = level != "outputs"
+    with opened(
+        model, candidate, with_, inputs, texts, inner=inner, disabled=disabled_optimizers
+    ) as it:
+        referee, theirs, feeds = it.referee, it.theirs, it.feeds
+        pairs = _watched(referee.graph, it.candidate, theirs, level)
+        share = max(_FEWEST, 2 * -(-samples // (2 * len(feeds))))
+        unit = 0.0 if theirs is None else coarser_unit(referee.graph, theirs)
+        tolerance = None if rtol is None and atol is None else (rtol or 0.0, atol or 0.0)
+        job = Job(referee, it.candidate, pairs, inner, share, seed, unit, tolerance)
+        findings = [judged_run(job, one) for one in feeds]
+    found = _Found(referee.graph, theirs, pairs, findings)
+    names = [v.name for v in referee.graph.outputs]
+    outputs = tuple(_output(name, found.of(name)) for name in names if found.of(name))
+    places = _places(found) if level != "outputs" else ()
+    verdict, why, first = _concluded(outputs, places, level, allow)
+    return Comparison(
+        verdict, it.reference.name, it.candidate.name, level,
+        tuple(described(one) for one in feeds), outputs, places, first, why,
+        _next(verdict, level, model, candidate, with_, texts), allow,
+        sum(place.flips for place in places),
+        machine(), {"exact_runs": (share + 1) * len(feeds), "seconds": time.perf_counter() - start},
+        referee.graph.name,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A model and a candidate that can be run on the same feeds."""
+
+    reference: Model
+    referee: Engine
+    candidate: Candidate
+    theirs: Graph | None
+    """The candidate's graph, if it is of another file."""
+    feeds: Sequence[Mapping[str, Any]]
+
+    def pairs(self) -> dict[str, str]:
+        """All edges of the referee's graph that the candidate shows, and what it calls them."""
+        return _watched(self.referee.graph, self.candidate, self.theirs, "nodes")
+
+
+@contextmanager
+def opened(
+    model: Source | None, candidate: Source | Mapping[str, Any] | None, engine: str,
+    inputs: Feeds | None, texts: Sequence[str] | None, *, inner: bool,
+    disabled: Sequence[str] = (),
+) -> Iterator[Opened]:  # fmt: skip
+    """What :func:`compare` compares; with ``inner`` the candidate has values inside, too."""
     with tempfile.TemporaryDirectory(prefix="embedx-") as name, loading():
         folder = Path(name)
-        reference = _read(model, folder / "reference.onnx")
+        reference = read_source(model, folder / "reference.onnx")
         referee = Engine(prepare(reference.graph, "exact"), precision="exact")
-        other, theirs = _candidate(
-            reference, candidate, with_, folder, level != "outputs", disabled_optimizers
-        )
+        other, theirs = _candidate(reference, candidate, engine, folder, inner, disabled)
         with closing(other):
             feeds = _feeds(reference, referee, inputs, texts, candidate)
             if isinstance(other, Stored) and len(other.runs) != len(feeds):
                 raise InputError(
                     f"{other.name} has values of {len(other.runs)} runs, the inputs are {len(feeds)}"
                 )
-            pairs = _watched(referee.graph, other, theirs, level)
-            share = max(_FEWEST, 2 * -(-samples // (2 * len(feeds))))
-            unit = 0.0 if theirs is None else coarser_unit(referee.graph, theirs)
-            tolerance = None if rtol is None and atol is None else (rtol or 0.0, atol or 0.0)
-            job = Job(referee, other, pairs, level != "outputs", share, seed, unit, tolerance)
-            findings = [judged_run(job, one) for one in feeds]
-    found = _Found(referee.graph, theirs, pairs, findings)
-    outputs = tuple(
-        _output(v.name, found.of(v.name)) for v in referee.graph.outputs if found.of(v.name)
-    )
-    places = _places(found) if level != "outputs" else ()
-    verdict, why, first = _concluded(outputs, places, level, allow)
-    return Comparison(
-        verdict, reference.name, other.name, level,
-        tuple(described(one) for one in feeds), outputs, places, first, why,
-        _next(verdict, level, model, candidate, with_, texts), allow,
-        sum(place.flips for place in places),
-        machine(), {"exact_runs": (share + 1) * len(feeds), "seconds": time.perf_counter() - start},
-    )  # fmt: skip
+            yield Opened(reference, referee, other, theirs, feeds)
 
 
 @dataclass(frozen=True, eq=False)
-class _Model:
+class Model:
     """A model's file and its graph in normal form."""
 
     name: str
@@ -125,11 +155,11 @@ class _Model:
     graph: Graph
 
 
-def _read(source: Source | None, place: Path) -> _Model:
+def read_source(source: Source | None, place: Path) -> Model:
     """A model as a file, written to ``place`` unless it is one."""
     if source is None or isinstance(source, str | os.PathLike):
         path = find_model(source)
-        return _Model(str(path), path, normal_form(read_model(path)))
+        return Model(str(path), path, normal_form(read_model(path)))
     graph = normal_form(source if isinstance(source, Graph) else read_model(source))
     if isinstance(source, bytes):
         place.write_bytes(source)
@@ -137,11 +167,11 @@ def _read(source: Source | None, place: Path) -> _Model:
         write_model(graph, place)
     else:
         place.write_bytes(source.SerializeToString())
-    return _Model(graph.name or "the model", place, graph)
+    return Model(graph.name or "the model", place, graph)
 
 
 def _candidate(
-    reference: _Model, source: Any, engine: str, folder: Path, inner: bool,
+    reference: Model, source: Any, engine: str, folder: Path, inner: bool,
     disabled: Sequence[str],
 ) -> tuple[Candidate, Graph | None]:  # fmt: skip
     """The candidate, and its graph if that is of another file than the reference's."""
@@ -157,7 +187,7 @@ def _candidate(
         if place.is_dir() and _is_of_data_sets(place):
             sets = read_data_sets(place, reference.graph)
             return Stored(str(place), [one.outputs for one in sets]), None
-    model = _read(source, folder / "candidate.onnx")
+    model = read_source(source, folder / "candidate.onnx")
     checked(model.graph)
     found = candidate_of(model.path, model.graph, engine, folder, **options)
     found.name = f"{model.name} in {found.name}"
@@ -169,7 +199,7 @@ def _is_of_data_sets(place: Path) -> bool:
 
 
 def _feeds(
-    reference: _Model, referee: Engine, inputs: Feeds | None, texts: Sequence[str] | None,
+    reference: Model, referee: Engine, inputs: Feeds | None, texts: Sequence[str] | None,
     candidate: Any,
 ) -> list[Mapping[str, Any]]:  # fmt: skip
     if inputs is not None and texts is not None:
@@ -191,10 +221,8 @@ def _watched(
     graph: Graph, candidate: Candidate, theirs: Graph | None, level: Level
 ) -> dict[str, str]:
     """The edges of the referee's graph that are watched, and the candidate's that mean the same."""
-    if theirs is None:
-        pairs = {name: name for name in graph.producers()}
-    else:
-        pairs = matched(graph, theirs)
+    same = {name: name for name in graph.producers()}
+    pairs = same if theirs is None else matched(graph, theirs)
     shown = candidate.shown()
     outputs = {v.name for v in graph.outputs}
     wanted = outputs
@@ -227,6 +255,17 @@ class _Found:
         """What each run says of an edge."""
         return [found[edge] for found in self.runs if edge in found]
 
+    def worst_run(self, edge: str) -> int:
+        """The run in which what happens at an edge, by itself, is worst."""
+
+        def key(run: int) -> tuple[int, float]:
+            found = self.runs[run].get(edge)
+            if found is None or found.local is None:
+                return -1, 0.0
+            return VERDICTS.index(found.local.verdict), found.local.ratio or 0.0
+
+        return max(range(len(self.runs)), key=key)
+
 
 def _output(name: str, several: Sequence[Finding]) -> Output:
     verdict = worst(f.verdict for f in several)
@@ -236,7 +275,8 @@ def _output(name: str, several: Sequence[Finding]) -> Output:
         least = key == "cosine" or key.endswith("_db")
         measured[key] = (min if least else max)(values) if values else None
     ratio, flips = _most(f.ratio for f in several), _total(f.flips for f in several)
-    return Output(name, verdict, ratio, flips, measured, _why(several, verdict))
+    why = _why(several, verdict)
+    return Output(name, verdict, ratio, flips, measured, why, _detail(several))
 
 
 def _places(found: _Found) -> tuple[Place, ...]:
@@ -264,7 +304,8 @@ def _places(found: _Found) -> tuple[Place, ...]:
                 node.name or piece.edge, piece.edge, node.operator, sites.get(piece.edge), verdict,
                 _most(one.ratio for one in locals_), _most(f.ratio for f in several),
                 _total(f.flips for f in several) or 0,
-                tuple(n.name or n.outputs[0] for n in piece.nodes), why,
+                tuple(n.name or n.outputs[0] for n in piece.nodes), why, _detail(several),
+                found.worst_run(piece.edge),
             )
         )  # fmt: skip
     return tuple(places)
@@ -299,11 +340,9 @@ def _concluded(
     if first is not None:
         return verdict, f"{_named(first)}: {first.why}", first
     if begin is not None and verdict == "quantization":
-        return (
-            verdict,
-            f"{flips} decisions fell the other way, the first at {_named(begin)}; each {'node' if level == 'nodes' else 'piece'} is right",
-            None,
-        )
+        pieces = "node" if level == "nodes" else "piece"
+        told = f"{flips} decisions fell the other way, the first at {_named(begin)}"
+        return verdict, f"{told}; each {pieces} is right", None
     worse = next((o for o in outputs if o.verdict == verdict), None)
     return verdict, _told(verdict, worse), None
 
@@ -351,6 +390,11 @@ def _next(
 
 def _why(several: Sequence[Finding], verdict: Verdict) -> str:
     return next((f.why for f in several if f.verdict == verdict and f.why), "")
+
+
+def _detail(several: Sequence[Finding]) -> Detail | None:
+    known = [(f.detail, f.ratio) for f in several if f.detail is not None]
+    return joined([one for one, _ in known], [ratio for _, ratio in known])
 
 
 def _most(values: Iterable[float | None]) -> float | None:

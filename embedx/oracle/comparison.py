@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from embedx.oracle.detail import Detail
 from embedx.oracle.verdicts import Verdict, is_worse
 
 
@@ -21,6 +22,7 @@ class Output:
     """Integers that differ; None for floats, where they cannot be counted."""
     metrics: Mapping[str, float | None]
     why: str
+    detail: Detail | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,10 @@ class Place:
     covers: tuple[str, ...]
     """The nodes in between."""
     why: str
+    detail: Detail | None = None
+    """Of the difference since the inputs of the model."""
+    run: int = 0
+    """Which of the inputs shows it best."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,8 @@ class Comparison:
     environment: Mapping[str, Any] = field(default_factory=dict)
     cost: Mapping[str, float] = field(default_factory=dict)
     """How many exact runs were made, and seconds."""
+    graph: str = ""
+    """The name that the model gives its graph."""
 
     @property
     def passed(self) -> bool:

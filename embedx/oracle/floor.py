@@ -10,8 +10,8 @@ import numpy as np
 
 from embedx.model.graph import Array
 from embedx.ops import is_floating
-from embedx.oracle.noise import FILL, Noise, may_decide
-from embedx.run.engine import Engine, Visit
+from embedx.oracle.noise import FILL, Noise, flips
+from embedx.run.engine import Engine
 
 _RAISE, _MOST = 16.0, 2.0**20
 """By which factor noise at decisions is raised until some flip, and to which."""
@@ -26,16 +26,21 @@ class Floor:
     sizes: Array
     """float64: the root of the mean square of each row's values."""
 
-    def ratios(self, off: Array) -> Array:
-        """How many times the floor each row of a difference is, root mean square.
+    @property
+    def allowed(self) -> Array:
+        """What each row may be off by itself: no less, for its size, than the median row.
 
-        No row has less, for its size, than the median row: its noise may be small by chance.
+        The noise of a row may be small by chance.
         """
         with np.errstate(all="ignore"):
             relative = np.where(self.sizes > 0, self.rows / self.sizes, np.nan)
-            usual = np.nanmedian(relative) if np.isfinite(relative).any() else 0.0
-            rows = np.maximum(self.rows, usual * self.sizes)
-            return np.where(off == 0, 0.0, off / rows)
+        usual = np.nanmedian(relative) if np.isfinite(relative).any() else 0.0
+        return np.maximum(self.rows, usual * self.sizes)
+
+    def ratios(self, off: Array) -> Array:
+        """How many times the floor each row of a difference is, root mean square."""
+        with np.errstate(all="ignore"):
+            return np.where(off == 0, 0.0, off / self.allowed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +59,6 @@ def row_rms(x: Array) -> Array:
     rows = x.reshape(-1, x.shape[-1]) if x.ndim and x.size else x.reshape(-1, 1)
     with np.errstate(all="ignore"):
         return np.sqrt(np.square(rows.astype(np.float64)).mean(axis=1))
-
-
-def is_decision(visit: Visit, data: Collection[str]) -> bool:
-    """Whether a step has made integers or steps of noisy values."""
-    node = visit.step.node
-    return may_decide(node) and any(name in data for name in node.outputs)
 
 
 def floors(
@@ -112,8 +111,8 @@ def _pooled(pairs: list[Floors]) -> Floors:
         rows = [p.by_edge[edge].rows for p in pairs if p.sizes.get(edge) == pairs[0].sizes[edge]]
         found[edge] = Floor(np.sqrt(np.mean(np.square(rows), axis=0)), first.sizes)
     edges = {edge for pair in pairs for edge in pair.flips}
-    flips = {edge: float(np.mean([pair.flips.get(edge, 0) for pair in pairs])) for edge in edges}
-    return Floors(found, flips, pairs[0].sizes)
+    usual = {edge: float(np.mean([p.flips.get(edge, 0) for p in pairs])) for edge in edges}
+    return Floors(found, usual, pairs[0].sizes)
 
 
 def _pair(
@@ -126,21 +125,22 @@ def _pair(
         engine.walk(noise.moved_feeds(feeds) if moving else feeds, noise.around) for noise in noises
     ]
     found: dict[str, Floor] = {}
-    flips: dict[str, float] = {}
+    decisions: dict[str, float] = {}
     sizes: dict[str, int] = {}
     for one, other in zip(*walks, strict=True):
-        decides = is_decision(one, data)
-        for name, a, b in zip(one.step.node.outputs, one.outputs, other.outputs, strict=False):
+        node = one.step.node
+        for name, a, b in zip(node.outputs, one.outputs, other.outputs, strict=False):
             if not isinstance(a, np.ndarray) or np.shape(a) != np.shape(b):
                 continue
-            if decides:
-                flips[name] = float(np.count_nonzero(a != b))
+            flipped = flips(node, a, b) if name in data else None
+            if flipped is not None:
+                decisions[name] = float(flipped)
             if name in edges:
                 sizes[name] = a.nbytes
             if name in edges and is_floating(a.dtype):
                 off = row_rms(difference(a, b))
                 found[name] = Floor(off / np.sqrt(2), row_rms(finite(a)))
-    return Floors(found, flips, sizes)
+    return Floors(found, decisions, sizes)
 
 
 def difference(a: Array, b: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,11 @@ from embedx.difference import metrics
 from embedx.model.graph import Array, Node
 from embedx.ops import is_floating
 from embedx.oracle.candidates import Candidate
+from embedx.oracle.detail import Detail, detail
 from embedx.oracle.floor import Floors, difference, flipped_floors, floors, row_rms
 from embedx.oracle.inputs import mask_of, tokens_of
 from embedx.oracle.local import Local, Segment, judged, segments
-from embedx.oracle.noise import edges_of_data, may_decide
+from embedx.oracle.noise import edges_of_data, flips, may_decide
 from embedx.oracle.verdicts import LINE, Verdict
 from embedx.run.engine import Engine
 
@@ -54,6 +55,7 @@ class Finding:
     local: Local | None
     """On what happened since the watched edges before."""
     why: str = ""
+    detail: Detail | None = None
 
 
 def judged_run(job: Job, feeds: Mapping[str, Any]) -> dict[str, Finding]:
@@ -76,7 +78,9 @@ def judged_run(job: Job, feeds: Mapping[str, Any]) -> dict[str, Finding]:
         exact, value = ours.taken(piece.edge), theirs.seen(job.pairs[piece.edge])
         if isinstance(exact, np.ndarray) and isinstance(value, np.ndarray):
             local = _local(job, piece, known, value, scale.mask) if job.inner else None
-            found[piece.edge] = scale.judged(piece.edge, exact, value, local)
+            finding = scale.judged(piece.edge, exact, value, local)
+            seen = scale.detail(finding, piece.edge, exact, value)
+            found[piece.edge] = replace(finding, detail=seen)
             if value.shape == exact.shape:
                 known[piece.edge] = value.astype(exact.dtype, copy=False)
         for name in (*piece.inputs, piece.edge):
@@ -166,17 +170,23 @@ class _Scale:
         off = difference(value, exact)
         off = row_rms(off if keep is None else np.where(keep, off, 0.0))
         ratio = _largest(self._noise, edge, off)
-        flips = int(np.count_nonzero(value != exact)) if self._is_decision(edge) else None
+        flipped = flips(self._makers[edge], value, exact) if edge in self._data else None
         if ratio <= LINE:
             flipping = any(self._noise.flips.values())
             return Finding(
-                "quantization" if flipping else "rounding", ratio, flips, measured, local
+                "quantization" if flipping else "rounding", ratio, flipped, measured, local
             )
         if self._decides:
             again = _largest(self._flips(), edge, off)
             if again <= LINE:
-                return Finding("quantization", again, flips, measured, local)
-        return Finding("suspicious", ratio, flips, measured, local)
+                return Finding("quantization", again, flipped, measured, local)
+        return Finding("suspicious", ratio, flipped, measured, local)
+
+    def detail(self, finding: Finding, edge: str, exact: Array, value: Array) -> Detail:
+        """What the difference looks like beside the floor that it has been judged by."""
+        flipped = self._flipped if finding.verdict == "quantization" else None
+        floor = (flipped or self._noise).by_edge.get(edge)
+        return detail(value, exact, tokens_of(self.mask, exact.shape), floor)
 
     def _integers(
         self,
@@ -195,9 +205,6 @@ class _Scale:
         usual = max(self._noise.flips.get(edge, 0.0), self._flips().flips.get(edge, 0.0), 1.0)
         verdict: Verdict = "quantization" if wrong <= LINE * usual else "suspicious"
         return Finding(verdict, None, wrong, measured, local, f"{wrong} of {exact.size} differ")
-
-    def _is_decision(self, edge: str) -> bool:
-        return edge in self._data and edge in self._makers and may_decide(self._makers[edge])
 
     def _flips(self) -> Floors:
         """The floors of runs in which decisions have flipped, made when they are needed."""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from embedx.model.graph import Array, Graph, Node, reads
-from embedx.ops import is_floating, resolve
+from embedx.ops import dtype_of, is_floating, resolve
 from embedx.run.binding import bind
 from embedx.run.execute import Compute
 from embedx.run.step import Step
@@ -45,12 +45,15 @@ _SUMS = frozenset(
 """Sums whose noise is that of moved inputs: it is as large, and needs no formula of its own."""
 
 _DECIDING = frozenset(
-    "ArgMax ArgMin Binarizer BitCast Cast CastLike Ceil Compress DynamicQuantizeLinear "
+    "ArgMax ArgMin Binarizer BitCast Ceil Compress DynamicQuantizeLinear "
     "DynamicQuantizeLSTM DynamicQuantizeMatMul Equal Floor Greater GreaterOrEqual Hardmax Less "
     "LessOrEqual Mod NonMaxSuppression NonZero QuantizeLinear Round Sign TopK "
     "TreeEnsemble TreeEnsembleClassifier TreeEnsembleRegressor Unique".split()
 )
-"""Operators that give integers or steps for floats."""
+"""Operators that give integers or steps for floats, as a cast to integers does."""
+
+_STEPS = frozenset("Binarizer Ceil Floor Hardmax Round Sign".split())
+"""Those whose steps are floats."""
 
 _REQUANTIZING = frozenset(
     "QEmbedLayerNormalization QGemm QLinearAdd QLinearAveragePool QLinearConcat QLinearConv "
@@ -229,7 +232,16 @@ class Noise:
 
 def may_decide(node: Node) -> bool:
     """Whether a node may make integers, or steps, of floats: small noise can flip what it gives."""
+    if node.op_type == "Cast":
+        return not is_floating(dtype_of(node.attributes["to"]))
     return node.op_type in _DECIDING or node.op_type in _REQUANTIZING
+
+
+def flips(node: Node, a: Array, b: Array) -> int | None:
+    """How many decisions differ between two results of a node; None where they hold none."""
+    if not may_decide(node) or (is_floating(a.dtype) and node.op_type not in _STEPS):
+        return None
+    return int(np.count_nonzero(np.asarray(a != b)))
 
 
 def _is_floats(x: Any) -> bool:
