@@ -157,6 +157,8 @@ def _header(text: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     if set(pairs) != {"descr", "fortran_order", "shape"}:
         raise ValueError(f"its header is {text.strip()[:100]!r}")
     dtype = np.dtype(pairs["descr"].strip("'"))
+    if dtype == object:
+        raise ValueError("it holds pickled objects; texts are written with array.astype(str)")
     if dtype.kind not in "biufcSUV" or dtype.names is not None or dtype.subdtype is not None:
         raise ValueError(f"its elements are of type {dtype}")
     sizes = pairs["shape"].strip("()").replace("L", "").split(",")

@@ -159,8 +159,7 @@ def golden_files(folder: Path, operators: Sequence[str] | None = None) -> list[P
     if not files:
         raise ConfigError(
             f"{folder} holds no goldens, which lie in the folder golden/ of embedx's source tree; "
-            "get it with 'git clone' or 'pip download --no-deps --no-binary embedx embedx', and "
-            "name it with --golden FOLDER"
+            "clone its repository or unpack its sdist, and name the folder with --golden FOLDER"
         )
     for name in operators or ():
         if name not in files:

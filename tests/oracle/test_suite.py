@@ -125,7 +125,7 @@ def test_a_runtime_that_runs_nothing_does_not_pass(capsys: pytest.CaptureFixture
         (["json:__name__"], "cannot be called"),
         (["onnxrumtime"], "known are onnxruntime, "),
         (["embedx", "--operators", "NoSuch"], "'NoSuch'"),
-        (["embedx", "--golden", "nowhere"], "pip download"),
+        (["embedx", "--golden", "nowhere"], "--golden FOLDER"),
     ],
 )
 def test_mistakes_are_explained(
