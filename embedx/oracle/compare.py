@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from embedx.errors import ConfigError, InputError
 from embedx.machine import machine
-from embedx.model.graph import Graph, Node
+from embedx.model.graph import Graph
 from embedx.model.onnx_file import read_model
 from embedx.model.onnx_writer import write_model
 from embedx.observe.sites import find_sites
@@ -25,8 +25,7 @@ from embedx.oracle.detail import Detail, joined
 from embedx.oracle.inputs import described, made_up_feeds, text_feeds
 from embedx.oracle.judging import Finding, Job, judged_run
 from embedx.oracle.local import segments
-from embedx.oracle.matching import cause, coarser_unit, matched
-from embedx.oracle.noise import rounds
+from embedx.oracle.matching import cause, coarser_unit, lacking, matched
 from embedx.oracle.verdicts import LINE, VERDICTS, Verdict, is_worse, worst
 from embedx.rewrite.normal import normal_form
 from embedx.run.engine import Engine
@@ -290,15 +289,13 @@ def _places(found: _Found) -> tuple[Place, ...]:
         locals_ = [f.local for f in several if f.local is not None]
         verdict = worst(one.verdict for one in locals_)
         why = next((one.why for one in locals_ if one.verdict == verdict and one.why), "")
-        told = (
-            ""
-            if found.theirs is None
-            else cause(piece.nodes, found.graph, found.theirs, found.pairs)
-        )
-        if told and verdict != "identical":
-            why = f"{told}; {why}" if why else told
-            verdict = worst((verdict, "suspicious"))
-        node = _suspect(piece.nodes, found)
+        node = piece.nodes[-1]
+        if found.theirs is not None and verdict != "identical":
+            node = lacking(piece.nodes[:-1], found.theirs) or node
+            told = cause(piece.nodes, found.graph, found.theirs, found.pairs)
+            if told is not None:
+                node, why = told[0], "; ".join(filter(None, (told[1], why)))
+                verdict = worst((verdict, "suspicious"))
         places.append(
             Place(
                 node.name or piece.edge, piece.edge, node.operator, sites.get(piece.edge), verdict,
@@ -309,16 +306,6 @@ def _places(found: _Found) -> tuple[Place, ...]:
             )
         )  # fmt: skip
     return tuple(places)
-
-
-def _suspect(nodes: Sequence[Node], found: _Found) -> Node:
-    """Whose name stands for some nodes: the first that the candidate lacks, else the last."""
-    if found.theirs is not None:
-        makers = found.theirs.producers()
-        for node in nodes[:-1]:
-            if node.outputs[0] not in makers and rounds(node):
-                return node
-    return nodes[-1]
 
 
 def _concluded(

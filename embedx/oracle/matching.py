@@ -11,7 +11,7 @@ import numpy as np
 from embedx.model.graph import Array, Graph, Node, SparseTensor
 from embedx.observe.sites import find_sites
 from embedx.ops import is_floating
-from embedx.oracle.noise import unit_of
+from embedx.oracle.noise import rounds, unit_of
 from embedx.run.binding import bind
 
 _ULPS = 4
@@ -31,7 +31,7 @@ def matched(reference: Graph, candidate: Graph) -> dict[str, str]:
     other_sites = find_sites(candidate)
     for name, site in find_sites(reference).items():
         if name in other_sites and other_sites[name].axes == site.axes:
-            pairs[site.edge] = other_sites[name].edge
+            pairs.setdefault(site.edge, other_sites[name].edge)
     outputs = [v.name for v in reference.outputs], [v.name for v in candidate.outputs]
     if len(outputs[0]) == len(outputs[1]) and set(outputs[0]) != set(outputs[1]):
         pairs.update(zip(*outputs, strict=True))
@@ -63,17 +63,26 @@ def _common_type(graph: Graph) -> np.dtype[Any] | None:
 
 def cause(
     nodes: Sequence[Node], reference: Graph, candidate: Graph, pairs: Mapping[str, str]
-) -> str:
-    """What some nodes' counterparts have otherwise, in one sentence; empty if nothing is seen."""
+) -> tuple[Node, str] | None:
+    """The first of some nodes whose counterpart has something otherwise, and what that is."""
     theirs = candidate.producers()
     for node in nodes:
         other = theirs.get(pairs.get(node.outputs[0], node.outputs[0]))
-        if other is None or not _alike(node, other):
-            continue
-        told = _attributes(node, other) or _constants(node, other, reference, candidate)
-        if told:
-            return f"{node.op_type} {node.name or node.outputs[0]!r}: {told}"
-    return ""
+        if other is not None and _alike(node, other):
+            told = _attributes(node, other) or _constants(node, other, reference, candidate)
+            if told:
+                return node, told
+    return None
+
+
+def lacking(nodes: Sequence[Node], candidate: Graph) -> Node | None:
+    """The first of some nodes that rounds and has no counterpart of its kind."""
+    theirs = candidate.producers()
+    for node in nodes:
+        other = theirs.get(node.outputs[0])
+        if rounds(node) and (other is None or not _alike(node, other)):
+            return node
+    return None
 
 
 def _attributes(node: Node, other: Node) -> str:
