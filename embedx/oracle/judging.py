@@ -161,7 +161,8 @@ class _Scale:
                 why = f"it is beyond the tolerance of {rtol:g} relative and {atol:g} absolute"
                 return Finding("suspicious", None, None, metrics(value, exact), local, why)
         floats = is_floating(exact.dtype) and is_floating(value.dtype)
-        measured = metrics(value, exact) if exact.dtype.kind in "fiubV" else {}
+        wanted = edge in self._outputs and exact.dtype.kind in "fiubV"
+        measured = metrics(value, exact) if wanted else {}
         if exact.dtype == value.dtype and np.array_equal(exact, value, equal_nan=floats):
             return Finding("identical", 0.0 if floats else None, 0, measured, local)
         if not floats:

@@ -92,7 +92,8 @@ def judged(
         not isinstance(v, np.ndarray) for v in given.values()
     ):
         return None
-    engine = Engine(_alone(graph, segment, given), precision="exact")
+    alone = _alone(graph, segment, given)
+    engine = Engine(alone, precision="exact", max_bytes=_room(given))
     (exact,) = engine.run(given)
     if not isinstance(exact, np.ndarray):
         return None
@@ -112,6 +113,11 @@ def judged(
     return _floats(
         engine, segment, given, exact, off, keep, max(unit, _coarser(value, exact)), seed
     )
+
+
+def _room(given: Mapping[str, Any]) -> int:
+    """Bytes that a piece may take: what it is given fitted in there, too."""
+    return 2**32 + 64 * sum(v.nbytes for v in given.values())
 
 
 def _coarser(value: Array, exact: Array) -> float:

@@ -9,6 +9,7 @@ a machine's own errors.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -154,7 +155,7 @@ class Noise:
     ) -> None:
         self.data = edges_of_data(graph)
         self._random = np.random.default_rng(seed)
-        self._normals = self._random.standard_normal(_POOL, np.float32)
+        self._normals = _normals(seed)
         self._unit, self._flipping = unit, flipping
 
     def around(self, step: Step, inputs: Sequence[Any], compute: Compute) -> Sequence[Any]:
@@ -228,6 +229,11 @@ class Noise:
         wide = x.astype(np.float64)
         moves = np.isfinite(noise) & (np.abs(wide) < FILL)
         return np.asarray(np.where(moves, wide + noise, wide).astype(x.dtype))
+
+
+@functools.lru_cache(maxsize=16)
+def _normals(seed: int) -> Array:
+    return np.random.default_rng(seed).standard_normal(_POOL, np.float32)
 
 
 def may_decide(node: Node) -> bool:
