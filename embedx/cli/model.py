@@ -23,6 +23,11 @@ def add_to(commands: Any) -> None:
     inspect.add_argument(
         "--plan", action="store_true", help="the calls of a run, and the nodes that each covers"
     )
+    inspect.add_argument(
+        "--sites",
+        action="store_true",
+        help="the edges that carry what has a name in every transformer, and what is not there",
+    )
 
     truncate = command(commands, "truncate", _truncate, "write a model that ends at an inner layer")
     truncate.add_argument("model", nargs="?", help=MODEL)
@@ -56,6 +61,9 @@ def _inspect(options: argparse.Namespace) -> None:
     from embedx.text.locate import find_model
 
     path = find_model(options.model)
+    if options.sites:
+        _show_sites(path, as_json=options.json)
+        return
     if options.plan:
         steps = inspect_plan(Engine(path).plan)
         if options.json:
@@ -69,6 +77,21 @@ def _inspect(options: argparse.Namespace) -> None:
         print_json(facts)
     else:
         say(as_text(facts))
+
+
+def _show_sites(path: Path, *, as_json: bool) -> None:
+    from embedx.model.onnx_file import read_model
+    from embedx.observe.sites import absent_sites, find_sites, sites_as_text
+    from embedx.rewrite.normal import normal_form
+    from embedx.run.prepare import loading
+
+    with loading():
+        graph = normal_form(read_model(path))
+        sites, absent = find_sites(graph), absent_sites(graph)
+    if as_json:
+        print_json({"sites": [vars(site) for site in sites.values()], "absent": absent})
+    else:
+        say(sites_as_text(sites, absent))
 
 
 def _truncate(options: argparse.Namespace) -> None:

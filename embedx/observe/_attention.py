@@ -141,22 +141,23 @@ def _operands(product: Node) -> tuple[str, str]:
     return product.inputs[0], product.inputs[3 if "QLinear" in product.op_type else 1]
 
 
-def _letters(product: Node) -> tuple[str, str, str] | None:
+def _letters(ways: Ways, product: Node) -> tuple[str, str, str] | None:
     """The letters for the axes of both factors and of the result, if it is an Einsum."""
     equation = product.attributes.get("equation")
     if equation is None:
         return None
     text = equation.decode() if isinstance(equation, bytes) else str(equation)
-    left, _, rest = text.replace(" ", "").partition(",")
-    right, _, result = rest.partition("->")
-    return left, right, result
+    terms, _, result = text.replace(" ", "").partition("->")
+    leading = (ways.flow.rank(product.outputs[0]) or 4) - len(result.replace("...", ""))
+    left, _, right = terms.replace("...", "0123456"[: max(leading, 0)]).partition(",")
+    return left, right, result.replace("...", "0123456"[: max(leading, 0)])
 
 
 def _factors(ways: Ways, product: Node, axes: Axes) -> tuple[Carrier, Carrier]:
     """Both factors of the scores, whose axes are known, with theirs."""
     left, right = _operands(product)
     size = ("head_size",)
-    if letters := _letters(product):
+    if letters := _letters(ways, product):
         known = dict(zip(letters[2], axes, strict=False))
         a, b = (tuple(known.get(letter, size) for letter in term) for term in letters[:2])
         return Carrier(left, a), Carrier(right, b)
@@ -170,7 +171,7 @@ def _mixed(ways: Ways, mixer: Node, probs: str, axes: Axes) -> tuple[Carrier, Ca
     place = 0 if probs in ways.before(names[0]) else 1
     other, result = names[1 - place], mixer.outputs[0]
     size = ("head_size",)
-    if letters := _letters(mixer):
+    if letters := _letters(ways, mixer):
         known = dict(zip(letters[place], axes, strict=False))
         v, y = (tuple(known.get(c, size) for c in letters[i]) for i in (1 - place, 2))
         return Carrier(other, v), Carrier(result, y)

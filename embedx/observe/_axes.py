@@ -35,9 +35,9 @@ def with_leading(rank: int | None, *last: tuple[str, ...]) -> Axes | None:
 
 
 def axes_back(ways: Ways, end: str, axes: Axes, edge: str) -> dict[str, Axes]:
-    """The axes of all edges on a way back from ``end``, whose axes are known, to ``edge``.
+    """The axes of the edges on a way back from ``end``, whose axes are known, to ``edge``.
 
-    Nothing if they cannot be told.
+    The last of them are missing if nothing tells their axes.
     """
     found = {end: axes}
     while end != edge:
@@ -45,7 +45,7 @@ def axes_back(ways: Ways, end: str, axes: Axes, edge: str) -> dict[str, Axes]:
         inputs = [n for n in ways.data(node) if edge in ways.before(n)] if node else []
         before = _before(ways.flow, node, axes, end, inputs[0]) if node and inputs else None
         if before is None:
-            return {}
+            break
         end, axes = inputs[0], before
         found[end] = axes
     return found

@@ -19,7 +19,7 @@ is found in the graph's structure, whatever way the graph is exported, fused or 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +73,12 @@ def find_sites(graph: Graph) -> dict[str, Site]:
 def absent_sites(graph: Graph) -> dict[str, str]:
     """Why sites are missing that a transformer has and ``find_sites`` does not find."""
     return {name: reason for name, reason in _found(graph).items() if isinstance(reason, str)}
+
+
+def sites_as_text(sites: Mapping[str, Site], absent: Mapping[str, str]) -> str:
+    """The sites, and why others are absent, in lines that can be read and searched."""
+    lines = [f"site    {s.name:26s} {s.edge}  ({', '.join(s.axes)})" for s in sites.values()]
+    return "\n".join([*lines, *(f"absent  {name:26s} {why}" for name, why in absent.items())])
 
 
 def canonical(site: Site, array: Array, batch: int | None = None) -> Array:

@@ -66,6 +66,23 @@ def test_inspect_shows_the_plan_and_how_matrices_are_stored(run: Any, tmp_path: 
     assert "product     w: 200x100, " in out
 
 
+def test_inspect_shows_the_sites_and_what_is_absent(run: Any, folder: Path, tmp_path: Path) -> None:
+    code, out, _ = run("inspect", folder, "--sites")
+    assert code == 0
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[0][:2] == ["site", "embeddings.output"]
+    assert ["site", "layers.1.output"] in [line[:2] for line in lines]
+    assert out.count("(batch, head, query, key)") == 4
+    _, out, _ = run("inspect", folder, "--sites", "--json")
+    facts = json.loads(out)
+    assert [site["name"] for site in facts["sites"]] == [line[1] for line in lines]
+    assert facts["absent"] == {}
+    path = tmp_path / "no_layers.onnx"
+    path.write_bytes(model("g (float[N] x) => (float[N] y) { y = Relu(x) }").SerializeToString())
+    _, out, _ = run("inspect", path, "--sites")
+    assert out.split()[:2] == ["absent", "layers.0.output"]
+
+
 def test_what_truncate_has_written_can_be_embedded(run: Any, folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "cut.onnx"
     assert run("truncate", folder, "--layer", "0", "-o", path)[0] == 0
