@@ -7,16 +7,21 @@ from html import escape
 from typing import NamedTuple
 
 STYLE = """
-:root { color-scheme: light dark; --page: #fff; --ink: #222; --line: #ccc; --bar: #9aa5b1;
-  --own: #2f6fb0; }
+:root { color-scheme: light dark; --page: #fcfcfa; --raised: #f4f4f0; --line: #e4e4de;
+  --strong: #c9c9c2; --ink: #1b1d22; --soft: #5f636d; --accent: #1f5fae; --tint: #e6eef8;
+  --bar: #9aa1ad; --own: #1f5fae; --identical: #6f737c; --rounding: #14766a;
+  --quantization: #946200; --suspicious: #b8340b; --impossible: #c2185b; }
 @media (prefers-color-scheme: dark) {
-  :root { --page: #16191d; --ink: #e4e6e8; --line: #454b52; --bar: #6b7683; --own: #5b9bd8; }
+  :root { --page: #14161a; --raised: #1b1e24; --line: #2a2e36; --strong: #444a55; --ink: #e8e9ec;
+    --soft: #a4a9b4; --accent: #83b7f5; --tint: #1d2c40; --bar: #6d7480; --own: #83b7f5;
+    --identical: #8b919d; --rounding: #55c2b0; --quantization: #e0ac48; --suspicious: #ff8a65;
+    --impossible: #ff6fa5; }
 }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 66em; margin: 2em auto; padding: 0 1em;
   background: var(--page); color: var(--ink); overflow-wrap: break-word; }
 dt { font-weight: 600; }
 .wide { overflow-x: auto; margin: 0.5em 0 1em; }
-table { border-collapse: collapse; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.15em 0.9em; text-align: right; border-bottom: 1px solid var(--line); }
 th, td { white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
@@ -25,6 +30,28 @@ text { fill: var(--ink); paint-order: stroke; stroke: var(--page); stroke-width:
 .bar { fill: var(--bar); } .own { fill: var(--own); } .faint { opacity: 0.5; }
 .middle, .even { stroke: var(--ink); }
 """
+"""For all pages, in light and dark; the colours of verdicts are named as these are."""
+
+
+def page_of(title: str, body: str, style: str = "") -> str:
+    """A whole page; ``title`` is text, ``body`` is HTML, ``style`` is CSS that is added."""
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
+        f'<title>{escape(title)}</title>\n<link rel="icon" href="data:,"/>\n'
+        f"<style>{STYLE}{style}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def wide(content: str) -> str:
+    """HTML that is moved sideways where it does not fit."""
+    return f'<div class="wide">{content}</div>'
+
+
+def listed(pairs: Sequence[tuple[str, str]]) -> str:
+    """Words and what they mean, both text, as an HTML list."""
+    items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>\n" for name, text in pairs)
+    return f"<dl>\n{items}</dl>"
 
 
 _WIDTH, _RIGHT, _ROW = 480, 140, 24

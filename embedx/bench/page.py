@@ -19,38 +19,24 @@ from embedx.bench.report import (
     title,
     work_of,
 )
-from embedx.html import STYLE, Bar, plot, table_of
+from embedx.html import Bar, listed, page_of, plot, table_of, wide
 
 
 def as_html(document: dict[str, Any]) -> str:
     """The whole page."""
     measurements = document["measurements"]
-    parts = [_listed(facts(document))]
+    parts = [listed(facts(document))]
     for heading, bars in _speeds(measurements).items():
-        parts += [f"<h2>{escape(heading)}</h2>", _wide(plot(bars, even=1))]
+        parts += [f"<h2>{escape(heading)}</h2>", wide(plot(bars, even=1))]
     for measurement in measurements:
         parts += [f"<h2>{escape(title(measurement))}</h2>"]
-        parts += [_wide(plot(bars)) for bars in _plots(measurement)]
+        parts += [wide(plot(bars)) for bars in _plots(measurement)]
         header, *rows = table(measurement)
         full = [[*row, *[""] * (len(header) - len(row))] for row in rows]
-        parts += [_wide(table_of([header, *full]))]
+        parts += [wide(table_of([header, *full]))]
         parts += [f"<p>{escape(remark)}</p>" for remark in remarks(measurement)]
-    parts += ["<h2>What the words mean</h2>", _listed(legend(document))]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n'
-        '<meta name="viewport" content="width=device-width"/>\n'
-        f"<title>embedx bench</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        "<h1>embedx bench</h1>\n" + "\n".join(parts) + "\n</body>\n</html>\n"
-    )
-
-
-def _wide(content: str) -> str:
-    return f'<div class="wide">{content}</div>'
-
-
-def _listed(pairs: Sequence[tuple[str, str]]) -> str:
-    items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>\n" for name, text in pairs)
-    return f"<dl>\n{items}</dl>"
+    parts += ["<h2>What the words mean</h2>", listed(legend(document))]
+    return page_of("embedx bench", "<h1>embedx bench</h1>\n" + "\n".join(parts))
 
 
 def _speeds(measurements: Sequence[dict[str, Any]]) -> dict[str, list[Bar]]:

@@ -15,8 +15,8 @@ from embedx.oracle.floor import Floor, difference, finite, row_rms
 _WORST = 8
 """Elements that are kept."""
 
-_FURTHEST = 60
-"""Powers of two of the floor that are told apart, up and down."""
+_LEAST, _MOST = -8, 40
+"""Powers of two of the floor that are told apart; what is less or more counts as these."""
 
 EDGES = (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 1e6)
 """Where the bins of ``torch.onnx.verification`` begin and end."""
@@ -135,7 +135,7 @@ def _worst(
 def _powers(times: Array) -> tuple[tuple[int | None, int], ...]:
     off = times[times > 0]
     with np.errstate(all="ignore"):
-        exponents = np.clip(np.nan_to_num(np.ceil(np.log2(off))), -_FURTHEST, _FURTHEST)
+        exponents = np.clip(np.nan_to_num(np.ceil(np.log2(off))), _LEAST, _MOST)
     known, counts = np.unique(exponents.astype(int), return_counts=True)
     same = int(times.size - off.size)
     first: list[tuple[int | None, int]] = [(None, same)] if same else []
