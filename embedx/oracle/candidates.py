@@ -125,7 +125,8 @@ class _Peer(Candidate):
 
     def __init__(self, name: str, graph: Graph, job: Mapping[str, Any], folder: Path) -> None:
         super().__init__(name, graph)
-        self._job, self._folder = job, folder
+        self._engine = name.partition(":")[0]
+        self._runs_in, self._job, self._folder = name.partition(":")[0], job, folder
         self._opened: dict[tuple[str, ...], Runtime] = {}
 
     def values(
@@ -146,8 +147,7 @@ class _Peer(Candidate):
             if inner:
                 self.close()  # models with other outputs take memory for nothing
                 model = str(with_outputs(self.graph, edges, self._folder))
-            runtime = self.name.partition(":")[0]
-            self._opened[key] = Runtime(runtime, {**self._job, "model": model})
+            self._opened[key] = Runtime(self._engine, {**self._job, "model": model})
         return self._opened[key]
 
     def close(self) -> None:

@@ -224,7 +224,8 @@ def _product(
     size = of_products(node, inputs, np.abs)
     terms = _terms(node, inputs)
     summing = max(unit_of(np.dtype(np.float32)) if exact.dtype.itemsize < 8 else 2.0**-53, unit)
-    last = 1.01 * max(unit_of(exact.dtype), unit) * np.abs(exact.astype(np.float64))
+    # Both sides have rounded their sum to the result's type, and not always to the same side.
+    last = 2.02 * max(unit_of(exact.dtype), unit) * np.abs(exact.astype(np.float64))
     with np.errstate(all="ignore"):
         ratios = np.where(off == 0, 0.0, np.maximum(np.abs(off) - last, 0) / (summing * size))
     place = tuple(int(i) for i in np.unravel_index(np.argmax(ratios), ratios.shape))

@@ -124,6 +124,9 @@ def onnxruntime_session(
     options.graph_optimization_level = getattr(levels, f"ORT_{LEVELS.get(level, 'ENABLE_ALL')}")
     if saved:
         options.optimized_model_filepath = saved
+        # What lies beside the original would be looked for beside this file.
+        entry = "session.optimized_model_external_initializers_file_name"
+        options.add_session_config_entry(entry, f"{os.path.basename(saved)}.data")
     return runtime.InferenceSession(
         path, options, providers=[CPU], disabled_optimizers=list(disabled)
     )
