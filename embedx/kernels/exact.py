@@ -2,8 +2,8 @@
 
 What exact precision means is ``ops.widened``: an operator's formula in float64, its result rounded
 once. Here the same formula meets float32 inputs piece by piece. A piece is so chosen that no sum
-is cut: an element, a row, or the matrices of one example, whose product is the same call of BLAS
-whatever stands beside it in the batch.
+is cut: an element, or a row. Sums of products, whose float64 value depends on the order of
+additions, are rounded correctly: see ``exact_products``.
 """
 
 from __future__ import annotations
@@ -18,13 +18,8 @@ import numpy as np
 from embedx import ops
 from embedx.kernels._blocks import CACHED, over_rows, result_for, rows_of
 from embedx.kernels._buffers import unbuffered
-from embedx.kernels._registry import Constants, Kernel, Prepared
-from embedx.kernels.exact_products import (
-    Factor,
-    lasting_factor,
-    multiplied,
-    multiplied_stacks,
-)
+from embedx.kernels._registry import Constants, Kernel, Preparation, Prepared
+from embedx.kernels.exact_products import Factor, multiplied, multiplied_stacks
 from embedx.kernels.memory import fresh
 from embedx.kernels.storage import Storage
 from embedx.model.graph import Array, Node, SparseTensor
@@ -147,10 +142,15 @@ def _wide(x: Array) -> Array:
     return x.astype(np.float64)
 
 
-def _around_constants(formula: Callable[..., Any]) -> Kernel:
-    """A kernel that does all at once, but for its constants, which are converted in the plan."""
+def _around_constants(formula: Callable[..., Any], better: Preparation | None = None) -> Kernel:
+    """A kernel that does all at once, but for its constants, which are converted in the plan.
+
+    Only for nodes that ``better`` does not take on.
+    """
 
     def prepare(node: Node, constants: Constants, storage: Storage) -> Prepared | None:
+        if better and (made := better(node, constants, storage)):
+            return made
         ready = [_converted(c) for c in constants]
 
         def call(*inputs: Array | None, **attributes: Any) -> Array:
@@ -171,12 +171,35 @@ def _prepared_matmul(node: Node, constants: Constants, storage: Storage) -> Prep
     matrix = constants[1]
     if not isinstance(matrix, np.ndarray) or matrix.dtype != np.float32 or matrix.ndim != 2:
         return None
-    factor = _shared(lasting_factor, matrix)
+    factor = _shared(Factor.lasting, matrix)
 
     def call(a: Array, b: Array, /, *, out: Array | None = None) -> Array:
         return multiplied(a, factor.made, out) if _fit(a, b) else NotImplemented
 
     return Prepared(call, rows=(0,))
+
+
+def _prepared_gemm(node: Node, constants: Constants, storage: Storage) -> Prepared | None:
+    """A bias is one more term of each sum."""
+    matrix, *more = constants[1:]
+    get = node.attributes.get
+    plain = get("alpha", 1) == get("beta", 1) == 1 and not get("transA", 0)
+    if not plain or not isinstance(matrix, np.ndarray) or matrix.ndim != 2:
+        return None
+    turned = matrix.T if get("transB", 0) else matrix
+    width = turned.shape[1]
+    biases = [c for c in more if isinstance(c, np.ndarray) and c.shape in ((width,), (1, width))]
+    if len(biases) < sum(map(bool, node.inputs[2:])) or not _narrow(matrix, *biases):
+        return None
+    factor = Factor.lasting(np.vstack([turned, *biases]))
+    ones = len(biases)
+
+    def call(a: Array, b: Array, c: Array | None = None, /, **attributes: Any) -> Array:
+        if not _narrow(a) or a.ndim != 2 or a.size == 0 or a.shape[1] != len(turned):
+            return NotImplemented
+        return multiplied(np.hstack([a, np.ones((len(a), ones), np.float32)]), factor)
+
+    return Prepared(call)
 
 
 def _matmul(a: Array, b: Array, /) -> Array:
@@ -206,7 +229,7 @@ _ALONG_AN_AXIS: dict[Callable[..., Any], int] = {
     ops.layer_normalization: -1, ops.rms_normalization: -1,
 }  # fmt: skip
 _WITH_WEIGHTS: tuple[Callable[..., Any], ...] = (
-    ops.gemm, ops.conv, ops.conv_transpose, ops.microsoft.fused_matmul, ops.microsoft.fused_conv,
+    ops.conv, ops.conv_transpose, ops.microsoft.fused_matmul, ops.microsoft.fused_conv,
 )  # fmt: skip
 
 EXACT: dict[Callable[..., Any], Kernel] = {
@@ -215,5 +238,6 @@ EXACT: dict[Callable[..., Any], Kernel] = {
     **{_formula(f): _by_rows(_formula(f), axis) for f, axis in _ALONG_AN_AXIS.items()},
     **{_formula(f): _around_constants(_formula(f)) for f in _WITH_WEIGHTS},
     _formula(ops.matmul): Kernel(_matmul, prepare=_prepared_matmul),
+    _formula(ops.gemm): _around_constants(_formula(ops.gemm), _prepared_gemm),
 }
 """By the formula of the operator that each replaces in exact precision."""

@@ -36,16 +36,20 @@ class Factor:
     """Euclidean norms of the columns, (..., columns); 0 of what is not finite."""
 
     @classmethod
-    def of(cls, matrix: Array, memory: Callable[..., Array] = fresh) -> Factor:
+    def of(cls, matrix: Array) -> Factor:
         """The factor of a float32 matrix or stack; the elements of a column lie side by side."""
+        return cls._in(fresh, matrix)
+
+    @classmethod
+    def lasting(cls, matrix: Array) -> Factor:
+        """That of a constant, in memory for what is kept as long as its model."""
+        return cls._in(lasting, matrix)
+
+    @classmethod
+    def _in(cls, memory: Callable[..., Array], matrix: Array) -> Factor:
         columns = memory((*matrix.shape[:-2], *matrix.shape[:-3:-1]), np.float64)
         np.copyto(columns, matrix.swapaxes(-1, -2))
         return cls(columns.swapaxes(-1, -2), _norms(columns))
-
-
-def lasting_factor(matrix: Array) -> Factor:
-    """The factor of a constant."""
-    return Factor.of(matrix, lasting)
 
 
 def _norms(rows: Array) -> Array:
@@ -88,7 +92,7 @@ def multiplied_stacks(a: Array, b: Array) -> Array:
 def _multiply(a: Array, b: Factor, out: Array) -> None:
     left = fresh(a.shape, np.float64)
     np.copyto(left, a)
-    wide, norms = _sums(left, b.wide), _norms(left)
+    norms, wide = _norms(left), _sums(left, b.wide)  # in this order, while the cache has the rows
     # A sum's error is so much of the sum of all sizes, which is at most the product of two norms.
     unit = _error(a.shape[-1])
     errors = (norms * (unit * b.norms.max(axis=-1, keepdims=True, initial=0))).reshape(-1)

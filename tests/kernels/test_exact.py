@@ -19,6 +19,7 @@ from embedx.ops import widened
 from embedx.run.engine import Engine
 from embedx.workers import threads
 from tests.kernels.cases import floats, plain
+from tests.kernels.test_exact_products import ties
 from tests.models import model
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -166,6 +167,19 @@ def test_weights_are_converted_beforehand(seed: int) -> None:
         check(formula, prepared(formula, [None, filters]), image, filters, pads=(1, 1, 1, 1))
 
 
+@pytest.mark.parametrize("turned", [0, 1])
+@pytest.mark.parametrize("bias", [None, (20,), (1, 20)])
+@given(st.integers(0, 2**32))
+def test_a_bias_is_a_term(turned: int, bias: tuple[int, ...] | None, seed: int) -> None:
+    # Whole numbers for the reason above; the bias is so large that two roundings would show.
+    x, weight = (np.rint(99 * normal(seed + i, n, 30)) for i, n in enumerate((7, 20)))
+    weight = weight if turned else weight.T
+    inputs = [x, weight] + ([] if bias is None else [np.rint(2**25 * normal(seed, *bias))])
+    call = prepared(ops.gemm, [None, *inputs[1:]], transB=turned)
+    assert "_prepared_gemm" in call.func.__qualname__
+    check(ops.gemm, call, *inputs, transB=turned)
+
+
 def test_layers_with_one_weight_have_one_copy_of_it() -> None:
     weight = normal(0, 8, 8)
     first, second = (prepared(ops.matmul, [None, weight]).func for _ in range(2))
@@ -203,6 +217,15 @@ LAYER = """g (float[B, 60, 96] x) => (float[B, 60, 192] y, float[B, 60, 60] p) {
   p = Softmax<axis = -1>(s)
   y = Mul(b, e)
 }"""
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 2**32))
+def test_not_a_bit_of_a_gemm_depends_on_the_batch(seed: int) -> None:
+    a, b, expected = ties()
+    a = a[seed % 97 :]
+    call = prepared(ops.gemm, [None, b, np.zeros(1, np.float32)])
+    np.testing.assert_array_equal(call(a, b, np.zeros(1, np.float32)), expected[seed % 97 :])
 
 
 @settings(max_examples=10)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,6 +81,53 @@ def test_neither_neighbours_nor_the_order_of_terms_show(seed: int, rows: int, in
         np.testing.assert_array_equal(matrix(a[row : row + 1], b)[0], together[row])
     with threads(2):
         np.testing.assert_array_equal(matrix(a, b), together)
+
+
+PRODUCTS = """
+import numpy as np
+from embedx import load
+from tests.kernels.test_exact_products import matrix, stack, ties
+
+a, b, expected = ties()
+model = load(precision="exact")
+texts = ["A cat.", "The rain fell on the roof all night long.", "Ein Satz, " * 9]
+print(np.array_equal(matrix(a, b), expected), np.array_equal(stack(a, b), expected))
+print(model.encode(texts).tobytes().hex())
+"""
+
+
+def ties() -> tuple[Array, Array, Array]:
+    """Factors whose sums are ties, of terms that cancel; and their product."""
+    generator = np.random.default_rng(0)
+    head = 2**23 + generator.integers(0, 2**22, (3000, 1))
+    terms, weights = (generator.standard_normal(shape) * 2**10 for shape in ((3000, 40), (40, 1)))
+    order = generator.permutation(40)
+    a = np.hstack([terms, head, np.full_like(head, 1), -terms[:, order]]).astype(np.float32)
+    b = np.vstack([weights, np.array([[1], [0.5]]), weights[order]]).astype(np.float32)
+    return a, b, (head + head % 2).astype(np.float32)
+
+
+def test_sums_that_are_ties() -> None:
+    a, b, expected = ties()
+    assert ((a.astype(np.float64) @ b).astype(np.float32) != expected).any()
+    for product in (matrix, stack):
+        np.testing.assert_array_equal(product(a, b), expected)
+
+
+def test_no_kernel_of_blas_shows() -> None:
+    # Those that any processor for which they are made can run; others know none of the names.
+    said = []
+    for name in (None, "Nehalem", "Prescott"):
+        blas = {} if name is None else {"OPENBLAS_CORETYPE": name}
+        others = {k: v for k, v in os.environ.items() if k != "OPENBLAS_CORETYPE"}
+        done = subprocess.run(
+            [sys.executable, "-c", PRODUCTS],
+            cwd=Path(__file__).parents[2], env={**others, **blas},
+            capture_output=True, text=True, check=True, timeout=300,
+        )  # fmt: skip
+        said.append(done.stdout.splitlines())
+    assert [lines[0] for lines in said] == ["True True"] * 3
+    assert len({lines[1] for lines in said}) == 1
 
 
 @given(st.integers(0, 2**32))
