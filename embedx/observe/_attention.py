@@ -86,7 +86,7 @@ def _written_out(ways: Ways, softmax: Node) -> Attention | None:
         return None
     rank = ways.flow.rank
     axis = int(softmax.attributes.get("axis", _default_axis(softmax)))
-    turned = axis == (rank(scores) or 4) - 2
+    turned = axis in (-2, (rank(scores) or 4) - 2)
     last = (("key",), ("query",)) if turned else (("query",), ("key",))
     weights, raw = (with_leading(rank(e), *last) for e in (scores, product.outputs[0]))
     if weights is None or raw is None:

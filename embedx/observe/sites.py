@@ -139,10 +139,11 @@ def _found(graph: Graph) -> dict[str, Site | str]:
     else:
         found["embeddings.output"] = "nothing is added to what the first layer reads"
     for i, end in enumerate(layers):
-        for part, carrier in _layer(Ways(flow, starts, end)):
+        ways = Ways(flow, starts, end)
+        for part, carrier in _layer(ways):
             found[f"layers.{i}.{part}"] = carrier
         found[f"layers.{i}.output"] = Carrier(end, TOKENS)
-        starts = list(flow.makers[end].outputs)
+        starts = [name for same in ways.same(end) for name in flow.makers[same].outputs if name]
     found |= _heads_of(flow, starts)
     return {name: _site(flow, name, carrier) for name, carrier in found.items()}
 
@@ -217,16 +218,19 @@ def _projection(ways: Ways, anchor: Carrier, others: frozenset[str]) -> Carrier 
     if not known:
         return f"{_STRANGE} between {edges[0]!r} and {anchor.edge!r}"
     best = max(known, key=lambda name: (sum(len(a) == 1 for a in back[name]), -len(back[name])))
-    counts = (_size(ways.flow, name, axes, "head") for name, axes in reversed(back.items()))
-    heads = next((count for count in counts if count is not None), anchor.heads)
-    return Carrier(best, back[best], heads)
+    return Carrier(best, back[best], _count_heads(ways.flow, back) or anchor.heads)
 
 
-def _size(flow: Flow, edge: str, axes: Axes, word: str) -> int | None:
-    """The size of the axis that runs over a word alone."""
-    shape = flow.shape(edge)
-    size = shape[axes.index((word,))] if shape and (word,) in axes else None
-    return size if isinstance(size, int) else None
+def _count_heads(flow: Flow, back: dict[str, Axes]) -> int | None:
+    """How many heads a projection makes, by the known sizes of axes on the way back to it."""
+    sizes = {
+        axis: size
+        for edge, axes in back.items()
+        for axis, size in zip(axes, flow.shape(edge) or (), strict=False)
+        if isinstance(size, int)
+    }
+    whole, one = sizes.get(("head", "head_size")), sizes.get(("head_size",))
+    return sizes.get(("head",), whole // one if whole and one else None)
 
 
 def _heads_of(flow: Flow, starts: list[str]) -> dict[str, Carrier | str]:
