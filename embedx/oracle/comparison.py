@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from embedx.oracle.detail import Detail
-from embedx.oracle.verdicts import Verdict, is_worse
+from embedx.oracle.verdicts import LINE, VERDICTS, Verdict, is_worse
+
+MEASURES = {
+    "max_abs": "max absdiff", "max_rel": "max reldiff", "max_ulp": "max ulp",
+    "cosine": "cosine", "sqnr_db": "SQNR dB", "psnr_db": "PSNR dB",
+}  # fmt: skip
+"""The measures that are shown, and what Polygraphy or Olive call them."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,17 @@ class Place:
     why: str
     detail: Detail | None = None
     """Of the difference since the inputs of the model."""
+
+    @property
+    def deviation(self) -> float | None:
+        """How far off the values are since the inputs, relative to their size (``Detail``)."""
+        return None if self.detail is None else self.detail.deviation
+
+    @property
+    def floor(self) -> float | None:
+        """What of it rounding explains."""
+        return None if self.detail is None else self.detail.floor
+
     run: int = 0
     """Which of the inputs shows it best."""
 
@@ -100,7 +120,7 @@ class Comparison:
             "outputs": [
                 {
                     "name": o.name, "verdict": o.verdict, "noise_ratio": _json(o.noise_ratio),
-                    "flips": o.flips, "why": o.why,
+                    "flips": o.flips, "why": o.why, "worst": _elements(o.detail),
                     **{k: _json(v) for k, v in o.metrics.items()},
                 }
                 for o in self.outputs
@@ -110,25 +130,37 @@ class Comparison:
                     "name": p.name, "edge": p.edge, "op_type": p.op_type, "site": p.site,
                     "verdict": p.verdict, "local": _json(p.local),
                     "cumulative": _json(p.cumulative), "flips": p.flips,
+                    "deviation": _json(p.deviation),
+                    "floor": _json(p.floor),
                 }
                 for p in self.places
             ],
             "first": None if self.first is None else {
                 "node": self.first.name, "edge": self.first.edge, "op_type": self.first.op_type,
                 "site": self.first.site, "covers": list(self.first.covers), "why": self.first.why,
+                "worst": _elements(self.first.detail),
             },
             "flips": self.flips,
             "cost": dict(self.cost),
         }  # fmt: skip
 
     def __str__(self) -> str:
-        lines = [f"{self.verdict.upper()}: {self.why}", ""]
-        lines += [f"reference  {self.reference}", f"candidate  {self.candidate}"]
-        lines += ["", *_table(self.outputs)]
+        passed = "passes" if self.passed else "fails"
+        lines = [f"{self.verdict.upper()}  ({passed}: up to {self.allow} is allowed)"]
+        lines += [*_filled(self.why, "  "), ""]
+        lines += [
+            f"reference  {self.reference}, in exact precision",
+            f"candidate  {self.candidate}",
+            *_filled(_fed(self.inputs), "inputs     "),
+            "",
+            *_table(self.outputs),
+        ]
         if self.places:
             lines += ["", *_growth(self.places, self.first)]
+        if any(place.flips for place in self.places):
+            lines += ["", *_filled(begins(self.places), "")]
         if self.first is not None:
-            lines += ["", *_culprit(self.first)]
+            lines += ["", *_culprit(self.first, self.why)]
         if self.next:
             lines += ["", f"next: {self.next}"]
         return "\n".join(lines)
@@ -144,19 +176,98 @@ def _json(number: float | None) -> float | str | None:
     return str(number)
 
 
-_SHOWN = ("max_abs", "max_rel", "max_ulp", "cosine", "sqnr_db")
+def _elements(seen: Detail | None) -> list[dict[str, Any]]:
+    return [
+        {
+            "index": list(e.place), "exact": _json(e.exact), "candidate": _json(e.value),
+            "floor": _json(e.floor),
+        }
+        for e in (() if seen is None else seen.worst)
+    ]  # fmt: skip
+
+
+def called(place: Place, most: int = 64) -> str:
+    """What people call a place: its site, or its operator and node."""
+    return place.site or f"{place.op_type} {shortened(place.name, most - len(place.op_type) - 1)}"
+
+
+def counted(places: Sequence[Place]) -> str:
+    """How many places have which verdict, in a sentence."""
+    met = Counter(place.verdict for place in places)
+    each = ", ".join(f"{met[v]} {v}" for v in VERDICTS if met[v])
+    return f"{len(places)} place{'s' * (len(places) != 1)}: {each}."
+
+
+def begins(places: Sequence[Place]) -> str:
+    """How many decisions fell the other way, and where they begin, in a sentence."""
+    flipped = [place for place in places if place.flips]
+    if not flipped:
+        return "No decision fell the other way."
+    total = sum(place.flips for place in flipped)
+    where = f"at {called(flipped[0])}"
+    if total == 1:
+        return f"One decision fell the other way, {where}."
+    if len(flipped) == 1:
+        return f"{total} decisions fell the other way, all {where}."
+    return f"{total} decisions fell the other way, at {len(flipped)} places, the first {where}."
+
+
+def short(number: float | None) -> str:
+    """A number to read: three digits; ``-`` for None."""
+    return "-" if number is None else f"{number:.3g}"
+
+
+def closeness(cosine: float | None) -> str:
+    """A cosine whose distance from 1 can be seen.
+
+    >>> closeness(0.97412), closeness(1 - 2e-9), closeness(1.0)
+    ('0.9741', '1 - 2e-09', '1')
+    """
+    if cosine is None or not 0.999 < cosine < 1:
+        return "-" if cosine is None else f"{cosine:.4g}"
+    return f"1 - {1 - cosine:.1g}"
+
+
+def shortened(name: str, most: int) -> str:
+    """A name of no more than ``most`` letters, without its middle if that is too long.
+
+    >>> shortened("/encoder/layer.3/output/MatMul", 20)
+    '/encod...tput/MatMul'
+    """
+    if len(name) <= most:
+        return name
+    end = (2 * most) // 3 - 3
+    return f"{name[: most - end - 3]}...{name[len(name) - end :]}"
+
+
+_COLUMNS = 100
+"""No line of a report is longer, unless a name or a command is."""
+
+
+def _filled(text: str, start: str) -> list[str]:
+    return textwrap.wrap(
+        text, _COLUMNS, initial_indent=start, subsequent_indent=" " * len(start),
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def _fed(inputs: Sequence[Mapping[str, str]]) -> str:
+    first = ", ".join(f"{name} {kind}" for name, kind in (inputs[0] if inputs else {}).items())
+    return first + (f", and {len(inputs) - 1} more" if len(inputs) > 1 else "")
 
 
 def _table(outputs: Sequence[Output]) -> list[str]:
-    rows = [("output", "verdict", "noise ratio", *_SHOWN)]
+    shown = {name: title for name, title in MEASURES.items() if name != "psnr_db"}
+    rows = [("output", "verdict", "noise ratio", *shown.values())]
     rows += [
         (
-            o.name, o.verdict, _short(o.noise_ratio),
-            *(_short(o.metrics.get(name)) for name in _SHOWN),
+            shortened(o.name, 24), o.verdict, short(o.noise_ratio),
+            *((closeness if m == "cosine" else short)(o.metrics.get(m)) for m in shown),
         )
         for o in outputs
     ]  # fmt: skip
-    return aligned(rows)
+    told = f"(noise ratio: the difference over what rounding explains; from {LINE:g} on it is more)"
+    return [*aligned(rows), told]
 
 
 _MOST = 12
@@ -164,27 +275,53 @@ _MOST = 12
 
 
 def _growth(places: Sequence[Place], first: Place | None) -> list[str]:
-    rows = [("site or node", "operator", "verdict", "local", "since the inputs", "flips")]
-    known = [p for p in places if p.site] or list(places)
-    step = max(1, -(-len(known) // _MOST))
-    shown = {id(p) for p in known[step - 1 :: step]} | ({id(first)} if first else set())
+    rows = [("place", "operator", "verdict", "here", "so far", "flips")]
     rows += [
         (
-            p.site or p.name, p.op_type, p.verdict, _short(p.local), _short(p.cumulative),
-            str(p.flips) if p.flips else "",
+            shortened(p.site or p.name, 44), shortened(p.op_type, 20), p.verdict, short(p.local),
+            short(p.cumulative), str(p.flips) if p.flips else "",
         )
-        for p in places
-        if id(p) in shown
+        for p in _telling(places, first)
     ]  # fmt: skip
+    told = counted(places).removesuffix(".")
     more = len(places) - len(rows) + 1
-    return [*aligned(rows), *([f"... and {more} more (--json has all)"] if more else [])]
+    return [
+        f"{told}{' (some of them here; --json and --html have all)' if more else ''}",
+        *aligned(rows),
+        "(times what rounding explains; here: for what the candidate had there; so far: from the "
+        "inputs on)",
+    ]
 
 
-def _culprit(first: Place) -> list[str]:
-    lines = [f"first  {first.op_type} {first.name!r}" + f" ({first.site})" * bool(first.site)]
-    lines.append(f"       {first.why}")
+def _telling(places: Sequence[Place], first: Place | None) -> list[Place]:
+    """Some places that stand for all: the ends of layers, or every so many; and the first."""
+    ends = [
+        p for p in places if re.fullmatch(r"embeddings\.output|layers\.\d+\.output", p.site or "")
+    ]
+    known = ends or list(places)
+    step = -(-len(known) // _MOST)
+    shown = {p.edge for p in (*known[step - 1 :: step], *([] if first is None else [first]))}
+    return [p for p in places if p.edge in shown]
+
+
+def _culprit(first: Place, said: str) -> list[str]:
+    named = f"{first.op_type} {first.name}"
+    lines = [f"it begins at {named}" + f" ({first.site})" * bool(first.site)]
+    if first.why not in said:
+        lines += _filled(first.why, "  ")
     if len(first.covers) > 1:
-        lines.append(f"       covers {', '.join(first.covers)}")
+        nodes = f"{len(first.covers)} nodes, {first.covers[0]} to {first.covers[-1]}"
+        lines += _filled(f"covers {nodes} (--json and --html have all)", "  ")
+    if first.detail is not None and first.detail.worst:
+        rows = [("element", "exact", "candidate", "off by", "times the floor")]
+        rows += [
+            (
+                str(list(e.place)), f"{e.exact:.7g}", f"{e.value:.7g}",
+                short(abs(e.value - e.exact)), short(e.times),
+            )
+            for e in first.detail.worst[:3]
+        ]  # fmt: skip
+        lines += [f"  {line}" for line in aligned(rows)]
     return lines
 
 
@@ -195,7 +332,3 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
-
-
-def _short(number: float | None) -> str:
-    return "-" if number is None else f"{number:.3g}"

@@ -25,7 +25,7 @@ EDGES = (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 1e6)
 class Element(NamedTuple):
     """One number of a tensor."""
 
-    index: tuple[int, ...]
+    place: tuple[int, ...]
     exact: float
     """What the referee has."""
     value: float
