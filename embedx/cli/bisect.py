@@ -1,0 +1,59 @@
+"""``embedx bisect``: where a candidate first parts from exact arithmetic, and what makes it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from embedx.cli.arguments import MODEL, command, count
+from embedx.cli.output import Ended, print_json, say
+from embedx.cli.texts import lines
+
+
+def add_to(commands: Any) -> None:
+    """Add the command."""
+    parser = command(
+        commands, "bisect", _bisect,
+        "find the first node where a candidate parts from exact arithmetic, and what makes it",
+    )  # fmt: skip
+    parser.add_argument("model", metavar="MODEL", help=MODEL.partition(" (")[0])
+    parser.add_argument(
+        "candidate", nargs="?", metavar="CANDIDATE", help="another model (default: the same one)"
+    )
+    parser.add_argument(
+        "--with", dest="engine", default="onnxruntime", metavar="ENGINE",
+        help="what runs the candidate (default: onnxruntime)",
+    )  # fmt: skip
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--inputs", type=Path, metavar="X",
+        help="an .npz of feeds by name, or a folder with test_data_set_0 (default: made up)",
+    )  # fmt: skip
+    source.add_argument("--texts", metavar="FILE", help="texts to make the feeds of (see embed -i)")
+    source.add_argument(
+        "--seeds", type=count, default=1, metavar="N", help="make up N inputs (default: 1)"
+    )
+    parser.add_argument(
+        "--repro", type=Path, metavar="FOLDER",
+        help="write a small model that shows it, its data, a failing test, and a report",
+    )  # fmt: skip
+
+
+def _bisect(options: argparse.Namespace) -> None:
+    from embedx.oracle.bisect import bisect
+    from embedx.oracle.repro import write_repro
+
+    texts = None if options.texts is None else [*filter(str.strip, lines(options.texts))]
+    found = bisect(
+        options.model, options.candidate, with_=options.engine, inputs=options.inputs,
+        texts=texts, seeds=options.seeds,
+    )  # fmt: skip
+    written = write_repro(found, options.repro) if options.repro and found.parted else []
+    if options.json:
+        print_json({**found.document, "repro": str(options.repro) if written else None})
+    else:
+        repro = f"\n\nrepro      {written[0]}" if written else ""
+        say(f"{found}{repro}")
+    if found.parted:
+        raise Ended(1)

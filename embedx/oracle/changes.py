@@ -1,0 +1,192 @@
+"""What one graph has otherwise than another, and the graph with some of it put back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from embedx.model.graph import Array, Graph, Node, SparseTensor
+from embedx.oracle.matching import difference_told
+from embedx.rewrite.normal import drop_dead, renamed, sort_nodes, unused_suffix
+from embedx.run.binding import bind
+
+
+@dataclass(frozen=True)
+class Change:
+    """An edge that is made otherwise, or an attribute that has another value."""
+
+    name: str
+    """The constant, or the node as it was, and perhaps its attribute."""
+    why: str
+    ours: str
+    """The edge in the graph as it was."""
+    theirs: str
+    """The edge in the changed graph: a constant, or a node's first output."""
+    uses: tuple[tuple[str, int], ...] = ()
+    """Where the changed graph reads the edge: a node's first output, and which of its inputs."""
+    attribute: str | None = None
+    """The attribute of the node, if the change is one."""
+
+
+def changes(ours: Graph, theirs: Graph) -> list[Change]:
+    """What the second graph has otherwise, from the inputs on; both have the same one output.
+
+    The graphs are walked together from their outputs backwards, whatever their edges are called:
+    nodes of one kind are the same node, and what feeds them in the same place is the same edge.
+    """
+    found: dict[tuple[str, str], list[Change]] = {}
+    uses: dict[tuple[str, str], list[tuple[str, int]]] = {}
+    ((a, b),) = zip(ours.outputs, theirs.outputs, strict=True)
+    waiting = [(a.name, b.name)]
+    makers = ours.producers(), theirs.producers()
+    while waiting:
+        pair = waiting.pop()
+        if pair in found:
+            continue
+        one, other = makers[0].get(pair[0]), makers[1].get(pair[1])
+        if one is None and other is None:
+            found[pair] = _constants(ours, theirs, *pair)
+        elif one is None or other is None or not _same_kind(one, other, pair):
+            found[pair] = [_rewired(one, other, pair)]
+        else:
+            found[pair] = _attributes(one, other)
+            for i, edges in enumerate(zip(one.inputs, other.inputs, strict=True)):
+                if edges[0]:
+                    uses.setdefault(edges, []).append((other.outputs[0], i))
+                    waiting.append(edges)
+    place = {name: i for i, name in enumerate(makers[1])}
+    several = [
+        change if change.attribute else replace(change, uses=tuple(uses.get(pair, ())))
+        for pair, group in found.items()
+        for change in group
+    ]
+    return sorted(several, key=lambda change: place.get(change.theirs, -1))
+
+
+def put_back(ours: Graph, theirs: Graph, some: Sequence[Change]) -> Graph:
+    """The second graph with some changes undone."""
+    fed = {v.name for v in (*ours.inputs, *theirs.inputs)}
+    suffix, makers = unused_suffix(theirs, "reference"), ours.producers()
+
+    def brought(name: str) -> str:
+        return name if not name or name in fed else name + suffix
+
+    ends, attributes = {}, {}
+    for change in some:
+        if change.attribute:
+            attributes[change.theirs, change.attribute] = makers[change.ours].attributes
+        else:
+            ends.update(dict.fromkeys(change.uses or [("", 0)], brought(change.ours)))
+    nodes = [renamed(node, brought, {}) for node in ours.nodes] if ends else []
+    for node in theirs.nodes:
+        first = node.outputs[0]
+        inputs = (ends.get((first, i), name) for i, name in enumerate(node.inputs))
+        values = dict(node.attributes)
+        for (edge, name), before in attributes.items():
+            if edge == first:
+                values.pop(name, None)
+                values.update({name: before[name]} if name in before else {})
+        nodes.append(replace(node, inputs=tuple(inputs), attributes=values))
+    initializers = {brought(k): v for k, v in ours.initializers.items()} if ends else {}
+    made = replace(
+        theirs, nodes=tuple(nodes), values={}, opsets={**ours.opsets, **theirs.opsets},
+        initializers={**initializers, **theirs.initializers},
+    )  # fmt: skip
+    if ("", 0) in ends:
+        made = _ending(made, ends["", 0])
+    return drop_dead(sort_nodes(made))
+
+
+def _ending(graph: Graph, edge: str) -> Graph:
+    """The graph whose one output is an edge under the output's name."""
+    (output,) = graph.outputs
+    suffix = unused_suffix(graph, "before")
+    names = {edge: output.name, output.name: output.name + suffix}
+
+    def rename(name: str) -> str:
+        return names.get(name, name)
+
+    return replace(
+        graph,
+        nodes=tuple(renamed(node, rename, {}) for node in graph.nodes),
+        initializers={rename(name): value for name, value in graph.initializers.items()},
+    )
+
+
+def _same_kind(one: Node, other: Node, pair: tuple[str, str]) -> bool:
+    kinds = [
+        (n.op_type, n.domain, len(n.inputs), [bool(i) for i in n.inputs]) for n in (one, other)
+    ]
+    return kinds[0] == kinds[1] and one.outputs.index(pair[0]) == other.outputs.index(pair[1])
+
+
+def _rewired(one: Node | None, other: Node | None, pair: tuple[str, str]) -> Change:
+    before, now = (_told(n, name) for n, name in ((one, pair[0]), (other, pair[1])))
+    name = pair[1] if one is None else _name(one)
+    return Change(name, f"{now} stands in the place of {before}", *pair)
+
+
+def _told(node: Node | None, edge: str) -> str:
+    return f"{edge!r}" if node is None else f"{node.operator} {_name(node)!r}"
+
+
+def _constants(ours: Graph, theirs: Graph, one: str, other: str) -> list[Change]:
+    a, b = (_array(g.constants.get(name)) for g, name in ((ours, one), (theirs, other)))
+    if a is None or b is None:
+        if one == other and a is b:
+            return []
+        return [Change(other, f"{other!r} is read instead of {one!r}", one, other)]
+    if a.dtype == b.dtype and a.shape == b.shape and np.array_equal(a, b, equal_nan=_floats(a)):
+        return []
+    told = difference_told(a, b) or (
+        f"is rounded otherwise, to {b.dtype}" if a.dtype != b.dtype else "is rounded otherwise"
+    )
+    return [Change(other, f"the constant {other!r} {told}", one, other)]
+
+
+def _attributes(one: Node, other: Node) -> list[Change]:
+    ours, theirs = bind(one).keywords, bind(other).keywords
+    graphs = {
+        name
+        for name in one.subgraphs.keys() | other.subgraphs.keys()
+        if not _equal_graphs(one.subgraphs.get(name), other.subgraphs.get(name))
+    }
+    values = {
+        name for name in ours.keys() | theirs.keys() if not _equal(ours.get(name), theirs.get(name))
+    }
+    return [
+        Change(
+            f"{_name(one)}.{name}",
+            f"{name} of {_told(one, '')} is "
+            + ("another" if name in graphs else f"{theirs.get(name)} instead of {ours.get(name)}"),
+            one.outputs[0], other.outputs[0], attribute=name,
+        )
+        for name in sorted(graphs | values)
+    ]  # fmt: skip
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and bool(np.array_equal(one, other))
+
+
+def _equal_graphs(one: Graph | None, other: Graph | None) -> bool:
+    if one is None or other is None or str(one) != str(other):
+        return False
+    pairs: Mapping[str, Any] = other.initializers
+    values = ((_array(v), _array(pairs[k])) for k, v in one.initializers.items())
+    return all(a is not None and b is not None and np.array_equal(a, b) for a, b in values)
+
+
+def _name(node: Node) -> str:
+    return node.name or node.outputs[0]
+
+
+def _array(value: Array | SparseTensor | None) -> Array | None:
+    return value.dense() if isinstance(value, SparseTensor) else value
+
+
+def _floats(value: Array) -> bool:
+    return value.dtype.kind == "f"

@@ -1,0 +1,145 @@
+"""Pieces of a model, cut out so that they run alone on what a candidate had there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from embedx.model.graph import Array, Graph, Node, TensorType, Value
+from embedx.oracle.compare import Opened
+from embedx.oracle.local import segments
+from embedx.rewrite.element_types import DType, element_types
+from embedx.rewrite.normal import drop_dead, renamed, unused_suffix
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Nodes of a model as a model of their own, and what it is fed."""
+
+    graph: Graph
+    theirs: Graph | None
+    """The same of the candidate, if its file is another; its inputs have the same names."""
+    feeds: Mapping[str, Array]
+    output: str
+    """The output that counts."""
+
+
+def cut(graph: Graph, edge: str, given: Mapping[str, Array], dtype: DType | None) -> Graph:
+    """The graph that makes an edge, of type ``dtype``, out of the ``given`` values.
+
+    All of these are its inputs, as the file declares them, or with the given sizes.
+    """
+    piece = next(s for s in segments(graph, {edge, *given}) if s.edge == edge)
+    declared = {v.name: v for v in graph.inputs}
+    inputs = tuple(
+        declared.get(name) or Value(name, TensorType(value.dtype, value.shape))
+        for name, value in given.items()
+    )
+    initializers = {name: v for name, v in graph.initializers.items() if name not in given}
+    output = Value(edge, None if dtype is None else TensorType(dtype))
+    return drop_dead(
+        replace(
+            graph, inputs=inputs, outputs=(output,), nodes=piece.nodes, values={}, files=(),
+            initializers=initializers,
+        )
+    )  # fmt: skip
+
+
+def smallest(it: Opened, edge: str, run: int, shows: Callable[[Piece], bool]) -> Piece | None:
+    """The piece of few nodes before an edge that ``shows``, on what the candidate had in a run.
+
+    What a runtime's optimizer makes of a node may need those before it, so the piece grows
+    backwards from the watched edges next to ``edge``. None if not even all nodes before it show it.
+    """
+    sources = _sources(it, edge)
+    found: dict[int, Piece | None] = {}
+
+    def shown(place: int) -> bool:
+        piece = _piece(it, edge, sources[place], run)
+        found[place] = piece if piece is not None and shows(piece) else None
+        return found[place] is not None
+
+    low, high = 0, 0
+    while not shown(high):
+        if high == len(sources) - 1:
+            return None
+        low, high = high + 1, min(2 * high + 1, len(sources) - 1)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if shown(middle) else (middle + 1, high)
+    return found[high]
+
+
+def _sources(it: Opened, edge: str) -> list[tuple[str, ...]]:
+    """Ever earlier edges of which the one is made: the watched ones next to it, and so on."""
+    graph = it.reference.graph
+    made = graph.producers()
+    watched = {name for name in it.pairs() if name in made}
+    sources: list[tuple[str, ...]] = []
+    while True:
+        inputs = next(s.inputs for s in segments(graph, {edge, *watched}) if s.edge == edge)
+        if not sources or inputs != sources[-1]:
+            sources.append(inputs)
+        inner = watched.intersection(inputs)
+        if not inner:
+            return sources
+        watched -= inner
+
+
+def _piece(it: Opened, edge: str, sources: tuple[str, ...], run: int) -> Piece | None:
+    """The piece from ``sources`` to the edge; None if it cannot be cut there."""
+    graph, theirs, pairs, feeds = it.reference.graph, it.file, it.pairs(), it.feeds[run]
+    types = element_types(graph)
+    inner = [name for name in sources if name in pairs]
+    values = dict(it.candidate.values(feeds, [pairs[name] for name in inner], {})) if inner else {}
+    given = {name: feeds[name] for name in sources if name in feeds}
+    given.update({name: values[pairs[name]] for name in inner if pairs[name] in values})
+    if any(name not in given and name not in graph.initializers for name in sources):
+        return None
+    if any(not isinstance(v, np.ndarray) or v.dtype != types.get(k) for k, v in given.items()):
+        return None  # of another precision, say, or no tensor
+    other = None
+    if theirs is not None:
+        names = {pairs[name]: name for name in (*inner, edge)}
+        made = theirs.producers()
+        if any(name not in made for name in names):
+            return None  # the optimizer's, and in no file
+        dtype = element_types(theirs).get(pairs[edge])
+        through = next((name for name in inner if pairs[name] == pairs[edge]), None)
+        if through is not None:  # the candidate does nothing there
+            node = Node("Identity", (through,), (edge,), opset=theirs.opsets.get("", 1))
+            other = replace(theirs, nodes=(node,))
+        else:
+            other = _with_names(theirs, names)
+        fed = {v.name for v in theirs.feeds}
+        given.update({k: v for k, v in feeds.items() if k in _needed(other, edge, given) & fed})
+        other = cut(other, edge, given, dtype)
+    return Piece(cut(graph, edge, given, types.get(edge)), other, given, edge)
+
+
+def _needed(graph: Graph, edge: str, given: Mapping[str, Array]) -> set[str]:
+    """What a piece reads."""
+    return set(next(s.inputs for s in segments(graph, {edge, *given}) if s.edge == edge))
+
+
+def _with_names(graph: Graph, names: Mapping[str, str]) -> Graph:
+    """The graph with other names of some edges; what has such a name already gets another."""
+    taken, suffix = set(names.values()), unused_suffix(graph, "other")
+
+    def rename(name: str) -> str:
+        return names.get(name, name + suffix if name in taken else name)
+
+    return replace(
+        graph,
+        nodes=tuple(renamed(node, rename, {}) for node in graph.nodes),
+        outputs=tuple(replace(v, name=rename(v.name)) for v in graph.outputs),
+        initializers={rename(name): value for name, value in graph.initializers.items()},
+        values={},
+    )
+
+
+def whole(it: Opened, output: str, run: int) -> Piece:
+    """The model itself."""
+    return Piece(it.reference.graph, it.file, dict(it.feeds[run]), output)

@@ -1,0 +1,328 @@
+"""A folder that shows a difference to those who can mend it: a small model, its data, a test.
+
+The test needs nothing of embedx unless embedx is the engine at fault.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedx.errors import ConfigError, OutputError
+from embedx.model.graph import Array, TensorType, Value
+from embedx.model.onnx_writer import write_model
+from embedx.ops import is_floating
+from embedx.oracle.bisect import Bisection
+from embedx.oracle.compare import opened
+from embedx.oracle.data_sets import write_data_set
+from embedx.oracle.floor import difference, floors, row_rms
+from embedx.oracle.pieces import Piece
+from embedx.oracle.verdicts import LINE
+from embedx.run.engine import Engine
+from embedx.run.prepare import prepare
+
+_NUMBERS = 8
+"""How many values of the row in question the report shows."""
+
+
+class _Evidence:
+    """What a piece gives, what it should give, and where that is seen best."""
+
+    def __init__(self, piece: Piece, engine: str) -> None:
+        referee = Engine(prepare(piece.graph, "exact"), precision="exact")
+        self.outputs = referee.mapped_run(piece.feeds)
+        self.exact: Array = self.outputs[piece.output]
+        with opened(
+            piece.graph, piece.theirs, engine, [piece.feeds], None, inner=False
+        ) as it:  # fmt: skip
+            edge = piece.output
+            if piece.theirs is not None:
+                place = [v.name for v in piece.graph.outputs].index(piece.output)
+                edge = piece.theirs.outputs[place].name
+            self.found: Array = dict(it.candidate.values(piece.feeds, [edge], {}))[edge]
+        self.edge = edge
+        self.place: tuple[int, ...] = ()
+        self.allowed = 0.0
+        """How far off a row may be, root mean square; or nothing may be, if 0."""
+        self.off = float("nan")
+        if self.found.shape == self.exact.shape and is_floating(self.exact.dtype):
+            self._measure(referee, piece)
+
+    def _measure(self, referee: Engine, piece: Piece) -> None:
+        off = row_rms(difference(self.found, self.exact))
+        floor = floors(referee, piece.feeds, {piece.output}).by_edge[piece.output]
+        row = int(np.argmax(floor.ratios(off)))
+        unit = float(floor.ratios(np.ones_like(off))[row])
+        self.allowed = LINE / unit
+        self.off = float(off[row])
+        shape = self.exact.shape[:-1]
+        self.place = tuple(int(i) for i in np.unravel_index(row, shape)) if shape else ()
+        if self.off <= self.allowed:  # one number among many, perhaps, that judges them alone
+            wrong = difference(self.found, self.exact)
+            index = np.unravel_index(np.argmax(np.abs(wrong)), wrong.shape)
+            self.place = tuple(int(i) for i in index)
+            self.off = float(np.abs(wrong[index]))
+            self.allowed = min(self.allowed, self.off / 2)
+
+
+def write_repro(found: Bisection, folder: str | os.PathLike[str]) -> list[Path]:
+    """Write what shows a bisection's difference into a folder; the files, in the order to read.
+
+    ``report.md`` is a text for those who can mend it, ``test_repro.py`` fails as long as they have
+    not, ``model.onnx`` is the piece, ``test_data_set_0`` what the candidate had there and what
+    exact arithmetic makes of it. For another file ``candidate.onnx`` is its piece. Raises
+    ConfigError if there is nothing to run, OutputError if the folder cannot be written.
+    """
+    piece = found.piece
+    if piece is None:
+        raise ConfigError(
+            "there is no repro to write: "
+            + (found.cause.why if found.cause else "the two do not part")
+        )
+    evidence = _Evidence(piece, found.engine)
+    place = Path(folder)
+    report, test = place / "report.md", place / "test_repro.py"
+    written = [report, test, place / "model.onnx"]
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {place}: {error.strerror or error}") from error
+    shaped = replace(piece.graph, outputs=tuple(_shaped(v, evidence) for v in piece.graph.outputs))
+    write_model(shaped, place / "model.onnx")
+    if piece.theirs is not None:
+        written.append(place / "candidate.onnx")
+        write_model(piece.theirs, place / "candidate.onnx")
+    results = [evidence.outputs[v.name] for v in shaped.outputs]
+    data = place / "test_data_set_0"
+    write_data_set(data, shaped, piece.feeds, results)
+    texts = {report: _report(found, piece, evidence), test: _test(found, piece, evidence)}
+    for path, text in texts.items():
+        try:
+            path.write_text(text, "utf-8")
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    return [*written, data]
+
+
+def _shaped(output: Value, evidence: _Evidence) -> Value:
+    """An output of which the file tells how many axes it has."""
+    value = evidence.outputs[output.name]
+    if isinstance(output.type, TensorType) and output.type.shape is not None:
+        return output
+    return Value(output.name, TensorType(value.dtype, (None,) * value.ndim))
+
+
+def title(found: Bisection) -> str:
+    """What a report about a bisection is called."""
+    name = found.engine.partition(":")[0]
+    version = found.environment.get("versions", {}).get(name, "")
+    runtime = f"{name} {version}".strip() if name != "cmd" else "the program"
+    by = ", ".join(found.cause.names) if found.cause else ""
+    where = "the model" if found.first is None else f"{found.first.op_type} {found.first.name!r}"
+    if found.cause and found.cause.kind == "file":
+        return f"{where} gives other results in the candidate's file" + (f": {by}" if by else "")
+    return f"{runtime}: {where} is further off than rounding explains" + (f" ({by})" if by else "")
+
+
+def _report(found: Bisection, piece: Piece, evidence: _Evidence) -> str:
+    exact, wrong = evidence.exact[evidence.place], evidence.found
+    seen = wrong[evidence.place] if wrong.shape == evidence.exact.shape else wrong
+    size = len(piece.graph.nodes)
+    operators = ", ".join(dict.fromkeys(node.operator for node in piece.graph.nodes))
+    file = "candidate.onnx" if piece.theirs is not None else "model.onnx"
+    cause = "" if found.cause is None else f" Made by: {found.cause.why}."
+    figures = (
+        f"{_at(evidence)} is off by {evidence.off:.3g} (root mean square), where rounding "
+        f"explains {evidence.allowed / LINE:.3g}"
+        if evidence.allowed
+        else f"{_at(evidence)} differs, where nothing may be rounded or the shape is another"
+    )
+    source = found.comparison.reference
+    node = (
+        ""
+        if found.first is None
+        else f" It is what is left of {source!r} around "
+        + (
+            f"{found.first.op_type} {found.first.name!r}"
+            + (f" ({found.first.site})" if found.first.site else "")
+            + ", on the values that came in there."
+        )
+    )
+    return f"""# {title(found)}
+
+`{file}`, run by {found.engine}, gives an output that exact arithmetic with one rounding at each
+operator does not give: {figures}. The model has {size} {"node" if size == 1 else "nodes"} \
+({operators}).{node}{cause}
+
+## How to see it
+
+    python -m pytest test_repro.py
+
+`test_data_set_0` has the inputs, and as `output_0.pb` what exact arithmetic gives.
+
+## Values
+
+{_at(evidence)}:
+
+| | |
+|---|---|
+| expected | `{_numbers(exact)}` |
+| actual | `{_numbers(seen)}` |
+| allowed | {f"{evidence.allowed:.6g} off, root mean square" if evidence.allowed else "equal"} |
+
+## Environment
+
+{_environment(found.environment)}
+"""
+
+
+def _at(evidence: _Evidence) -> str:
+    if not evidence.place:
+        return f"`{evidence.edge}`"
+    what = "row" if len(evidence.place) == evidence.exact.ndim - 1 else "element"
+    return f"{what} {list(evidence.place)} of `{evidence.edge}`"
+
+
+def _numbers(value: Array) -> str:
+    flat = np.asarray(value).reshape(-1)
+    more = " ..." if flat.size > _NUMBERS else ""
+    if is_floating(flat.dtype):
+        return " ".join(f"{x:.9g}" for x in flat[:_NUMBERS].astype(np.float64)) + more
+    return " ".join(str(x) for x in flat[:_NUMBERS]) + more
+
+
+def _environment(facts: Mapping[str, Any]) -> str:
+    lines = []
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            lines += [f"- {k}: {v}" for k, v in value.items()]
+        else:
+            lines.append(f"- {name}: {' '.join(value) if isinstance(value, list) else value}")
+    return "\n".join(lines)
+
+
+_TEST = '''\
+"""{title}.
+
+This test fails as long as that is so: python -m pytest test_repro.py
+"""
+
+{imports}
+
+HERE = Path(__file__).parent
+DATA = HERE / "test_data_set_0"
+MODEL = HERE / "{model}"
+
+OUTPUT = {output}  # which of the outputs
+PLACE = {place}  # where it is seen best
+ALLOWED = {allowed!r}  # {times}
+
+
+def read(path):
+    """The name and the array in a file of ONNX's test data."""
+    tensor = onnx.TensorProto()
+    tensor.ParseFromString(path.read_bytes())
+    return tensor.name, numpy_helper.to_array(tensor)
+
+
+{run}
+
+
+def test_repro():
+    feeds = dict(map(read, sorted(DATA.glob("input_*.pb"))))
+    _, expected = read(DATA / f"output_{{OUTPUT}}.pb")
+    found = run(feeds)[OUTPUT]
+    assert found.shape == expected.shape
+{check}
+'''
+
+_ROUNDED = '''\
+    found = np.asarray(found[PLACE], np.float64)
+    expected = np.asarray(expected[PLACE], np.float64)
+    with np.errstate(all="ignore"):
+        off = np.where(found == expected, 0, found - expected)
+        off = np.sqrt(np.mean(off**2))
+    assert off <= ALLOWED, f"off by {off:.3g}, root mean square; allowed: {ALLOWED:.3g}"'''
+
+_EQUAL = "    np.testing.assert_array_equal(found, expected)"
+
+_RUNS = {
+    "onnxruntime": """\
+def run(feeds):
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.{level}
+    providers = ["CPUExecutionProvider"]
+    return onnxruntime.InferenceSession(MODEL, options, providers=providers).run(None, feeds)""",
+    "onnx.reference": """\
+def run(feeds):
+    return ReferenceEvaluator(str(MODEL)).run(None, feeds)""",
+    "openvino": """\
+def run(feeds):
+    options = {{"INFERENCE_PRECISION_HINT": "f32"}}
+    compiled = openvino.Core().compile_model(MODEL, "CPU", options)
+    return list(compiled(feeds).values())""",
+    "embedx": """\
+def run(feeds):
+    return Engine(MODEL{options}).run(None, feeds)""",
+    "cmd": """\
+COMMAND = {command}
+
+
+def run(feeds):
+    with tempfile.TemporaryDirectory() as folder:
+        places = {{
+            "{{model}}": str(MODEL),
+            "{{inputs}}": f"{{folder}}/inputs.npz",
+            "{{outputs}}": f"{{folder}}/outputs.npz",
+        }}
+        np.savez(places["{{inputs}}"], **feeds)
+        words = [
+            re.sub(r"\\{{(model|inputs|outputs)\\}}", lambda m: places[m[0]], word)
+            for word in shlex.split(COMMAND)
+        ]
+        subprocess.run(words, check=True)
+        with np.load(places["{{outputs}}"]) as file:
+            return [file[v.name] for v in onnx.load(MODEL).graph.output]""",
+}
+
+_IMPORTS = {
+    "onnxruntime": "import onnxruntime",
+    "onnx.reference": "from onnx.reference import ReferenceEvaluator",
+    "openvino": "import openvino",
+    "embedx": "from embedx import Engine",
+}
+
+
+def _test(found: Bisection, piece: Piece, evidence: _Evidence) -> str:
+    """The source of ``test_repro.py``."""
+    name, _, rest = found.engine.partition(":")
+    levels = {"off": "DISABLE_ALL", "basic": "ENABLE_BASIC", "extended": "ENABLE_EXTENDED"}
+    run = _RUNS[name].format(
+        level=f"ORT_{levels.get(rest, 'ENABLE_ALL')}",
+        options={"exact": ', precision="exact"', "plain": ", optimize=False"}.get(rest, ""),
+        command=json.dumps(rest),
+    )
+    standard = ["from pathlib import Path"]
+    if name == "cmd":
+        standard = [f"import {m}" for m in ("re", "shlex", "subprocess", "tempfile")] + standard
+    foreign = ["import numpy as np", "import onnx", "from onnx import numpy_helper"]
+    if name in _IMPORTS:
+        foreign.insert(2 if _IMPORTS[name].startswith("import") else 3, _IMPORTS[name])
+    return _TEST.format(
+        title=re.sub(r'[\\"]', "'", title(found)),
+        imports="\n".join([*standard, "", *foreign]),
+        model="model.onnx" if piece.theirs is None else "candidate.onnx",
+        output=[v.name for v in piece.graph.outputs].index(piece.output),
+        place=evidence.place,
+        allowed=evidence.allowed,
+        times=f"{LINE:g} times what rounding explains" if evidence.allowed else "equal",
+        run=run,
+        check=_ROUNDED if evidence.allowed else _EQUAL,
+    )
