@@ -6,17 +6,34 @@ from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
-STYLE = """
-:root { color-scheme: light dark; --page: #fcfcfa; --raised: #f4f4f0; --line: #e4e4de;
-  --strong: #c9c9c2; --ink: #1b1d22; --soft: #5f636d; --accent: #1f5fae; --tint: #e6eef8;
-  --bar: #9aa1ad; --own: #1f5fae; --identical: #6f737c; --rounding: #14766a;
-  --quantization: #946200; --suspicious: #b8340b; --impossible: #c2185b; }
-@media (prefers-color-scheme: dark) {
-  :root { --page: #14161a; --raised: #1b1e24; --line: #2a2e36; --strong: #444a55; --ink: #e8e9ec;
-    --soft: #a4a9b4; --accent: #83b7f5; --tint: #1d2c40; --bar: #6d7480; --own: #83b7f5;
-    --identical: #8b919d; --rounding: #55c2b0; --quantization: #e0ac48; --suspicious: #ff8a65;
-    --impossible: #ff6fa5; }
+COLOURS = {
+    "page": ("#fcfcfa", "#14161a"),
+    "raised": ("#f4f4f0", "#1b1e24"),
+    "line": ("#e4e4de", "#2a2e36"),
+    "strong": ("#c9c9c2", "#444a55"),
+    "ink": ("#1b1d22", "#e8e9ec"),
+    "soft": ("#5f636d", "#a4a9b4"),
+    "accent": ("#1f5fae", "#83b7f5"),
+    "tint": ("#e6eef8", "#1d2c40"),
+    "bar": ("#9aa1ad", "#6d7480"),
+    "own": ("#1f5fae", "#83b7f5"),
+    "identical": ("#6f737c", "#8b919d"),
+    "rounding": ("#14766a", "#55c2b0"),
+    "quantization": ("#946200", "#e0ac48"),
+    "suspicious": ("#b8340b", "#ff8a65"),
+    "impossible": ("#c2185b", "#ff6fa5"),
 }
+"""In light and in dark, by the names of their CSS variables; verdicts have colours of theirs."""
+
+
+def _variables(dark: bool) -> str:
+    return " ".join(f"--{name}: {colour[dark]};" for name, colour in COLOURS.items())
+
+
+STYLE = (
+    f":root {{ color-scheme: light dark; {_variables(False)} }}\n"
+    f"@media (prefers-color-scheme: dark) {{ :root {{ {_variables(True)} }} }}"
+    """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 66em; margin: 2em auto; padding: 0 1em;
   background: var(--page); color: var(--ink); overflow-wrap: break-word; }
 dt { font-weight: 600; }
@@ -30,7 +47,8 @@ text { fill: var(--ink); paint-order: stroke; stroke: var(--page); stroke-width:
 .bar { fill: var(--bar); } .own { fill: var(--own); } .faint { opacity: 0.5; }
 .middle, .even { stroke: var(--ink); }
 """
-"""For all pages, in light and dark; the colours of verdicts are named as these are."""
+)
+"""For all pages, in light and dark."""
 
 
 def page_of(title: str, body: str, style: str = "") -> str:

@@ -37,6 +37,9 @@ _AT_ONCE = 2**26
 class Candidate:
     """What gives values for a model's edges."""
 
+    stepwise = False
+    """Whether each value is made when it is asked for, so that its time can be told."""
+
     def __init__(self, name: str, graph: Graph | None = None) -> None:
         self.name = name
         """What messages call it."""
@@ -98,6 +101,8 @@ def candidate_of(
 
 class _Embedx(Candidate):
     """embedx itself, as any other: its road through a whole run, or step by step."""
+
+    stepwise = True
 
     def __init__(self, name: str, engine: Engine) -> None:
         super().__init__(name, engine.graph)

@@ -55,6 +55,8 @@ class Place:
     why: str
     detail: Detail | None = None
     """Of the difference since the inputs of the model."""
+    seconds: tuple[float | None, float | None] = (None, None)
+    """What the referee and the candidate took for what it covers, at most, if that is known."""
 
     @property
     def deviation(self) -> float | None:
@@ -119,19 +121,19 @@ class Comparison:
             "inputs": [dict(feeds) for feeds in self.inputs],
             "outputs": [
                 {
-                    "name": o.name, "verdict": o.verdict, "noise_ratio": _json(o.noise_ratio),
+                    "name": o.name, "verdict": o.verdict, "noise_ratio": json_number(o.noise_ratio),
                     "flips": o.flips, "why": o.why, "worst": _elements(o.detail),
-                    **{k: _json(v) for k, v in o.metrics.items()},
+                    **{k: json_number(v) for k, v in o.metrics.items()},
                 }
                 for o in self.outputs
             ],
             "nodes": [
                 {
                     "name": p.name, "edge": p.edge, "op_type": p.op_type, "site": p.site,
-                    "verdict": p.verdict, "local": _json(p.local),
-                    "cumulative": _json(p.cumulative), "flips": p.flips,
-                    "deviation": _json(p.deviation),
-                    "floor": _json(p.floor),
+                    "verdict": p.verdict, "local": json_number(p.local),
+                    "cumulative": json_number(p.cumulative), "flips": p.flips,
+                    "deviation": json_number(p.deviation),
+                    "floor": json_number(p.floor),
                 }
                 for p in self.places
             ],
@@ -166,10 +168,11 @@ class Comparison:
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        return f"Comparison({self.verdict}: {self.candidate} against {self.reference}; {self.why})"
+        sides = f"{self.candidate} against {self.reference}"
+        return f"Comparison({self.verdict}: {sides}; {self.why})"
 
 
-def _json(number: float | None) -> float | str | None:
+def json_number(number: float | None) -> float | str | None:
     """A number that JSON has; infinity and NaN as text."""
     if number is None or abs(number) < float("inf"):
         return number
@@ -179,8 +182,8 @@ def _json(number: float | None) -> float | str | None:
 def _elements(seen: Detail | None) -> list[dict[str, Any]]:
     return [
         {
-            "index": list(e.place), "exact": _json(e.exact), "candidate": _json(e.value),
-            "floor": _json(e.floor),
+            "index": list(e.place), "exact": json_number(e.exact),
+            "candidate": json_number(e.value), "floor": json_number(e.floor),
         }
         for e in (() if seen is None else seen.worst)
     ]  # fmt: skip

@@ -22,6 +22,10 @@ EDGES = (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 1e6)
 """Where the bins of ``torch.onnx.verification`` begin and end."""
 
 
+TINY = 1e-7
+"""What ``torch.onnx.verification`` adds to the size of what is exact, so that it is not 0."""
+
+
 class Element(NamedTuple):
     """One number of a tensor."""
 
@@ -59,6 +63,9 @@ class Detail:
     powers: tuple[tuple[int | None, int], ...] = ()
     """How many elements are off by how many times the floor: up to the power of two of this
     exponent and beyond the one before; None for those that are not off."""
+    max_abs: float | None = None
+    max_rel: float | None = None
+    """The largest difference, and the largest relative to what is exact and ``TINY`` more."""
     abs_counts: tuple[int, ...] = ()
     """How many differences lie in each of the bins between ``EDGES``."""
     rel_counts: tuple[int, ...] = ()
@@ -81,9 +88,10 @@ def detail(value: Array, exact: Array, keep: Array | None, floor: Floor | None) 
         off = np.where(keep, off, 0.0)
     size = np.abs(off)
     with np.errstate(all="ignore"):
-        relative = size / (np.abs(finite(exact)) + 1e-7)  # as torch.onnx does
+        relative = size / (np.abs(finite(exact)) + TINY)
     found = replace(
-        found, abs_counts=_counts(size), rel_counts=_counts(relative),
+        found, max_abs=float(size.max(initial=0)), max_rel=float(relative.max(initial=0)),
+        abs_counts=_counts(size), rel_counts=_counts(relative),
         worst=_worst(value, exact, size, size, None),
     )  # fmt: skip
     rows = row_rms(off)
@@ -152,10 +160,16 @@ def joined(several: Sequence[Detail], ratios: Sequence[float | None]) -> Detail 
         powers.update(dict(one.powers))
     return replace(
         several[run], run=run,
+        max_abs=_largest([one.max_abs for one in several]),
+        max_rel=_largest([one.max_rel for one in several]),
         powers=tuple(sorted(powers.items(), key=lambda p: -1e9 if p[0] is None else p[0])),
         abs_counts=_sums([one.abs_counts for one in several]),
         rel_counts=_sums([one.rel_counts for one in several]),
     )  # fmt: skip
+
+
+def _largest(values: Sequence[float | None]) -> float | None:
+    return max((v for v in values if v is not None), default=None)
 
 
 def _sums(counts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,8 @@ class Finding:
     """On what happened since the watched edges before."""
     why: str = ""
     detail: Detail | None = None
+    seconds: tuple[float, float | None] = (0.0, None)
+    """What the referee and the candidate took since the watched edges before, if that is known."""
 
 
 def judged_run(job: Job, feeds: Mapping[str, Any]) -> dict[str, Finding]:
@@ -75,12 +78,16 @@ def judged_run(job: Job, feeds: Mapping[str, Any]) -> dict[str, Finding]:
     known: dict[str, Any] = dict(feeds)
     found: dict[str, Finding] = {}
     for piece in pieces:
-        exact, value = ours.taken(piece.edge), theirs.seen(job.pairs[piece.edge])
+        start = perf_counter()
+        exact = ours.taken(piece.edge)
+        between = perf_counter()
+        value = theirs.seen(job.pairs[piece.edge])
+        took = perf_counter() - between if job.candidate.stepwise else None
         if isinstance(exact, np.ndarray) and isinstance(value, np.ndarray):
             local = _local(job, piece, known, value, scale.mask) if job.inner else None
             finding = scale.judged(piece.edge, exact, value, local)
             seen = scale.detail(finding, piece.edge, exact, value)
-            found[piece.edge] = replace(finding, detail=seen)
+            found[piece.edge] = replace(finding, detail=seen, seconds=(between - start, took))
             if value.shape == exact.shape:
                 known[piece.edge] = value.astype(exact.dtype, copy=False)
         for name in (*piece.inputs, piece.edge):
