@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -122,7 +122,9 @@ class Bisection:
         if self.cause is not None:
             lines.append(f"made by    {self.cause.why}")
         if self.piece is not None:
-            lines.append(f"piece      {len(self.piece.graph.nodes)} nodes show it alone")
+            size = len(self.piece.graph.nodes)
+            alone = "node shows it alone" if size == 1 else "nodes show it alone"
+            lines.append(f"piece      {size} {alone}")
         if self.others:
             names = ", ".join(p.name for p in self.others[:8])
             more = f" and {len(self.others) - 8} more" * (len(self.others) > 8)
@@ -162,24 +164,23 @@ def bisect(
         model, candidate, with_=with_, inputs=inputs, texts=texts, level="nodes", samples=samples,
         allow=allow,
     )  # fmt: skip
-    found = Bisection(comparison, with_, comparison.first, environment=machine())
+    first = comparison.first
+    found = Bisection(comparison, with_, first, environment=machine())
     if comparison.passed:
         return found
-    others = tuple(
-        p for p in comparison.places if is_worse(p.verdict, allow) and p is not comparison.first
-    )
+    worse = (p for p in comparison.places if is_worse(p.verdict, allow))
+    found = replace(found, others=tuple(p for p in worse if p is not first))
+    trial = Trial(with_, allow)
     with opened(model, candidate, with_, inputs, texts, inner=True) as it:
         if isinstance(it.candidate, Stored):
-            cause = Cause("values", (), f"{it.candidate.name} holds values, which tell no cause")
-            return Bisection(
-                comparison, with_, comparison.first, cause, others, environment=found.environment
-            )
-        trial = Trial(with_, allow)
+            why = f"{it.candidate.name} holds values, which tell no cause"
+            return replace(found, cause=Cause("values", (), why))
         piece = _piece(it, comparison, trial)
+    if piece is None:
+        cause = Cause("engine", (), f"{with_}: no piece shows it, only the model with all it has")
+    else:
         cause = _cause(piece, trial)
-    return Bisection(
-        comparison, with_, comparison.first, cause, others, piece, trial.count, found.environment
-    )
+    return replace(found, cause=cause, piece=piece, trials=trial.count)
 
 
 class Trial:
@@ -189,18 +190,25 @@ class Trial:
         self.engine, self._allow = engine, allow
         self.count = 0
 
-    def shows(self, piece: Piece, *, level: str = "", disabled: Sequence[str] = ()) -> bool:
+    def shows(self, piece: Piece, *, level: str = "") -> bool:
         """Whether a piece does; ``level`` is another one than the engine's, in onnxruntime."""
         engine = f"onnxruntime:{level}" if level else self.engine
+        return self._passes(piece, engine, ()) is False
+
+    def heals(self, piece: Piece, *, disabled: Sequence[str] = ()) -> bool:
+        """Whether a piece runs and does not, with some optimizers of onnxruntime disabled."""
+        return self._passes(piece, self.engine, disabled) is True
+
+    def _passes(self, piece: Piece, engine: str, disabled: Sequence[str]) -> bool | None:
+        """Whether a piece is as good as allowed; None for one that does not run."""
         self.count += 1
         try:
-            found = compare(
+            return compare(
                 piece.graph, piece.theirs, with_=engine, inputs=[piece.feeds], level="nodes",
                 samples=4, allow=self._allow, disabled_optimizers=disabled,
-            )  # fmt: skip
-        except EmbedxError:  # a piece may be none that an engine takes
-            return False
-        return not found.passed
+            ).passed  # fmt: skip
+        except EmbedxError:
+            return None
 
 
 def _made_up(model: Source | None, count: int) -> list[Mapping[str, Any]]:
@@ -210,23 +218,23 @@ def _made_up(model: Source | None, count: int) -> list[Mapping[str, Any]]:
         return [feeds for seed in range(count) for feeds in made_up_feeds(engine, seed)]
 
 
-def _piece(it: Opened, comparison: Comparison, trial: Trial) -> Piece:
-    first = comparison.first
+def _piece(it: Opened, comparison: Comparison, trial: Trial) -> Piece | None:
+    """The smallest piece found; the whole model if it takes that, and shows at an output."""
+    first, run = comparison.first, 0
     if first is not None:
-        found = smallest(it, first.edge, first.run, trial.shows)
+        found, run = smallest(it, first.edge, first.run, trial.shows), first.run
         if found is not None:
             return found
-    output = next((o.name for o in comparison.outputs if o.verdict == comparison.verdict), None)
-    names = [v.name for v in it.reference.graph.outputs]
-    return whole(it, output or names[0], 0 if first is None else first.run)
+    worse = [o.name for o in comparison.outputs if is_worse(o.verdict, comparison.allow)]
+    return whole(it, worse[0], run) if worse else None
 
 
 def _cause(piece: Piece, trial: Trial) -> Cause:
-    if piece.theirs is not None and not trial.shows(
-        Piece(piece.graph, None, piece.feeds, piece.output)
-    ):
-        return _in_file(piece, piece.theirs, trial.shows)
-    piece = Piece(piece.graph, None, piece.feeds, piece.output)
+    if piece.theirs is not None:
+        ours = replace(piece, theirs=None)
+        if trial.heals(ours):
+            return _in_file(piece, piece.theirs, trial)
+        piece = ours
     name, _, level = trial.engine.partition(":")
     if name != "onnxruntime":
         return Cause("engine", (), f"{trial.engine} itself, on the same model")
@@ -235,7 +243,7 @@ def _cause(piece: Piece, trial: Trial) -> Cause:
     return _of_optimizers(piece, level or "all", trial)
 
 
-def _in_file(piece: Piece, theirs: Graph, shows: Callable[[Piece], bool]) -> Cause:
+def _in_file(piece: Piece, theirs: Graph, trial: Trial) -> Cause:
     """What in the candidate's file has to be put back."""
     ours, other = (fold_constants(graph, "exact") for graph in (piece.graph, theirs))
     if len(ours.outputs) != 1 or len(other.outputs) != 1:
@@ -243,7 +251,7 @@ def _in_file(piece: Piece, theirs: Graph, shows: Callable[[Piece], bool]) -> Cau
 
     def heals(some: Sequence[Any]) -> bool:
         back = put_back(ours, other, some)
-        return not shows(Piece(piece.graph, back, piece.feeds, piece.output))
+        return trial.heals(replace(piece, theirs=back))
 
     found = changes(ours, other)
     if not found or not heals(found):
@@ -256,7 +264,7 @@ def _of_optimizers(piece: Piece, level: str, trial: Trial) -> Cause:
     """Which optimizers have to be disabled."""
 
     def heals(names: Sequence[str]) -> bool:
-        return not trial.shows(piece, disabled=names)
+        return trial.heals(piece, disabled=names)
 
     with tempfile.TemporaryDirectory(prefix="embedx-") as folder:
         path = Path(folder) / "piece.onnx"
