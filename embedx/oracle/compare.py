@@ -25,7 +25,8 @@ from embedx.oracle.detail import Detail, joined
 from embedx.oracle.inputs import described, made_up_feeds, text_feeds
 from embedx.oracle.judging import Finding, Job, judged_run
 from embedx.oracle.local import segments
-from embedx.oracle.matching import cause, coarser_unit, lacking, matched
+from embedx.oracle.matching import cause, coarseness, lacking, matched, named_alike, sketched
+from embedx.oracle.steps import SAME
 from embedx.oracle.verdicts import LINE, VERDICTS, Verdict, is_worse, worst
 from embedx.rewrite.normal import normal_form
 from embedx.run.engine import Engine
@@ -86,14 +87,14 @@ def compare(
     with opened(
         model, candidate, with_, inputs, texts, inner=inner, disabled=disabled_optimizers
     ) as it:
-        referee, theirs, feeds = it.referee, it.theirs, it.feeds
-        pairs = _watched(referee.graph, it.candidate, theirs, level)
+        referee, feeds = it.referee, it.feeds
+        pairs = _watched(it, level)
         share = max(_FEWEST, 2 * -(-samples // (2 * len(feeds))))
-        unit = 0.0 if theirs is None else coarser_unit(referee.graph, theirs)
+        coarse = SAME if it.file is None else coarseness(referee.graph, it.file)
         tolerance = None if rtol is None and atol is None else (rtol or 0.0, atol or 0.0)
-        job = Job(referee, it.candidate, pairs, inner, share, seed, unit, tolerance)
+        job = Job(referee, it.candidate, pairs, inner, share, seed, coarse, tolerance)
         findings = [judged_run(job, one) for one in feeds]
-    found = _Found(referee.graph, theirs, pairs, findings)
+    found = _Found(referee.graph, it.file, coarse is not SAME, pairs, findings)
     names = [v.name for v in referee.graph.outputs]
     outputs = tuple(_output(name, found.of(name)) for name in names if found.of(name))
     places = _places(found) if level != "outputs" else ()
@@ -116,12 +117,17 @@ class Opened:
     referee: Engine
     candidate: Candidate
     theirs: Graph | None
-    """The candidate's graph, if it is of another file."""
+    """The graph of the candidate's values, if it is of another file."""
+    file: Graph | None
+    """That file's own graph, from which a runtime may have made another."""
     feeds: Sequence[Mapping[str, Any]]
 
-    def pairs(self) -> dict[str, str]:
-        """All edges of the referee's graph that the candidate shows, and what it calls them."""
-        return _watched(self.referee.graph, self.candidate, self.theirs, "nodes")
+    def pairs(self, *, inner: bool = True) -> dict[str, str]:
+        """The edges of the referee's graph that the candidate shows, and what it calls them.
+
+        Without ``inner`` they are outputs at least.
+        """
+        return _pairs(self, inner)
 
 
 @contextmanager
@@ -135,14 +141,13 @@ def opened(
         folder = Path(name)
         reference = read_source(model, folder / "reference.onnx")
         referee = Engine(prepare(reference.graph, "exact"), precision="exact")
-        other, theirs = _candidate(reference, candidate, engine, folder, inner, disabled)
+        other, theirs, file = _candidate(reference, candidate, engine, folder, inner, disabled)
         with closing(other):
             feeds = _feeds(reference, referee, inputs, texts, candidate)
             if isinstance(other, Stored) and len(other.runs) != len(feeds):
-                raise InputError(
-                    f"{other.name} has values of {len(other.runs)} runs, the inputs are {len(feeds)}"
-                )
-            yield Opened(reference, referee, other, theirs, feeds)
+                runs = len(other.runs)
+                raise InputError(f"{other.name} has {runs} runs, the inputs are {len(feeds)}")
+            yield Opened(reference, referee, other, theirs, file, feeds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,25 +177,26 @@ def read_source(source: Source | None, place: Path) -> Model:
 def _candidate(
     reference: Model, source: Any, engine: str, folder: Path, inner: bool,
     disabled: Sequence[str],
-) -> tuple[Candidate, Graph | None]:  # fmt: skip
-    """The candidate, and its graph if that is of another file than the reference's."""
-    options = {"inner": inner, "disabled": disabled}
+) -> tuple[Candidate, Graph | None, Graph | None]:  # fmt: skip
+    """The candidate; if it is of another file, the graph of its values, and the file's."""
+    options: dict[str, Any] = {"inner": inner, "disabled": disabled}
     if source is None:
-        return candidate_of(reference.path, reference.graph, engine, folder, **options), None
+        return candidate_of(reference.path, reference.graph, engine, folder, **options), None, None
     if isinstance(source, Mapping):
-        return Stored("the given values", [source]), None
+        return Stored("the given values", [source]), None, None
     if isinstance(source, str | os.PathLike):
         place = Path(source).expanduser()
         if place.suffix in (".npz", ".npy", ".pb"):
-            return Stored(str(place), [load_tensors(place)]), None
+            return Stored(str(place), [load_tensors(place)]), None, None
         if place.is_dir() and _is_of_data_sets(place):
             sets = read_data_sets(place, reference.graph)
-            return Stored(str(place), [one.outputs for one in sets]), None
+            return Stored(str(place), [one.outputs for one in sets]), None, None
     model = read_source(source, folder / "candidate.onnx")
     checked(model.graph)
     found = candidate_of(model.path, model.graph, engine, folder, **options)
     found.name = f"{model.name} in {found.name}"
-    return found, fold_constants(found.graph or model.graph, "exact")
+    file, shown = (fold_constants(g or model.graph, "exact") for g in (model.graph, found.graph))
+    return found, shown, file
 
 
 def _is_of_data_sets(place: Path) -> bool:
@@ -216,27 +222,38 @@ def _feeds(
     return [*made_up_feeds(referee)]
 
 
-def _watched(
-    graph: Graph, candidate: Candidate, theirs: Graph | None, level: Level
-) -> dict[str, str]:
-    """The edges of the referee's graph that are watched, and the candidate's that mean the same."""
-    same = {name: name for name in graph.producers()}
-    pairs = same if theirs is None else matched(graph, theirs)
-    shown = candidate.shown()
+def _pairs(it: Opened, inner: bool) -> dict[str, str]:
+    """The edges of the referee's graph that the candidate shows, and what it calls them."""
+    graph, shown = it.referee.graph, it.candidate.shown()
+    if it.theirs is None:
+        return {name: name for name in graph.producers() if name in shown}
+    if not inner:
+        pairs = named_alike(graph, it.theirs)
+        return {edge: other for edge, other in pairs.items() if other in shown}
+    edges = [name for name in it.theirs.producers() if name in shown]
+    feeds = it.feeds[0]
+    ours = sketched(
+        pair
+        for visit in it.referee.walk(feeds)
+        for pair in zip(visit.step.node.outputs, visit.outputs, strict=False)
+    )
+    theirs = sketched(it.candidate.values(feeds, edges, {}))
+    pairs = matched(graph, it.theirs, ours, theirs)
+    return {edge: other for edge, other in pairs.items() if other in shown}
+
+
+def _watched(it: Opened, level: Level) -> dict[str, str]:
+    """Those of these edges that are watched at a level."""
+    graph, pairs = it.referee.graph, it.pairs(inner=level != "outputs")
     outputs = {v.name for v in graph.outputs}
-    wanted = outputs
-    if level != "outputs" and isinstance(candidate, Stored):
-        wanted = set(pairs)
-    elif level == "sites":
+    if level == "outputs":
+        pairs = {edge: other for edge, other in pairs.items() if edge in outputs}
+    elif level == "sites" and not isinstance(it.candidate, Stored):
         wanted = outputs | {site.edge for site in find_sites(graph).values()}
-    elif level == "nodes":
-        wanted = set(pairs)
-    found = {edge: other for edge, other in pairs.items() if edge in wanted and other in shown}
-    if not outputs & found.keys() and not found:
-        raise InputError(
-            f"{candidate.name} has none of the values of {', '.join(sorted(wanted))[:200]}"
-        )
-    return found
+        pairs = {edge: other for edge, other in pairs.items() if edge in wanted}
+    if not pairs:
+        raise InputError(f"{it.candidate.name} has none of the values {', '.join(sorted(outputs))}")
+    return pairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,8 +262,10 @@ class _Found:
 
     graph: Graph
     """The referee's."""
-    theirs: Graph | None
+    file: Graph | None
     """The candidate's, if its file is another."""
+    coarser: bool
+    """Whether that computes more coarsely: it has other constants then, rightly."""
     pairs: Mapping[str, str]
     runs: Sequence[Mapping[str, Finding]]
 
@@ -284,16 +303,18 @@ def _places(found: _Found) -> tuple[Place, ...]:
     places = []
     for piece in segments(found.graph, found.pairs):
         several = found.of(piece.edge)
-        if not several:
-            continue
         locals_ = [f.local for f in several if f.local is not None]
+        if not locals_:
+            continue
         verdict = worst(one.verdict for one in locals_)
         why = next((one.why for one in locals_ if one.verdict == verdict and one.why), "")
         node = piece.nodes[-1]
-        if found.theirs is not None and verdict != "identical":
-            node = lacking(piece.nodes[:-1], found.theirs) or node
-            told = cause(piece.nodes, found.graph, found.theirs, found.pairs)
-            if told is not None:
+        if found.file is not None and verdict != "identical":
+            told = cause(piece.nodes, found.graph, found.file, found.pairs)
+            wrong = is_worse(verdict, "quantization")
+            if wrong:
+                node = lacking(piece.nodes[:-1], found.file) or node
+            if told is not None and (wrong or not found.coarser):
                 node, why = told[0], "; ".join(filter(None, (told[1], why)))
                 verdict = worst((verdict, "suspicious"))
         places.append(
@@ -302,6 +323,7 @@ def _places(found: _Found) -> tuple[Place, ...]:
                 _most(one.ratio for one in locals_), _most(f.ratio for f in several),
                 _total(f.flips for f in several) or 0,
                 tuple(n.name or n.outputs[0] for n in piece.nodes), why, _detail(several),
+                (_most(f.seconds[0] for f in several), _most(f.seconds[1] for f in several)),
                 found.worst_run(piece.edge),
             )
         )  # fmt: skip
@@ -330,26 +352,26 @@ def _concluded(
         pieces = "node" if level == "nodes" else "piece"
         told = f"{flips} decisions fell the other way, the first at {_named(begin)}"
         return verdict, f"{told}; each {pieces} is right", None
-    worse = next((o for o in outputs if o.verdict == verdict), None)
-    return verdict, _told(verdict, worse), None
+    return verdict, _told(verdict, outputs), None
 
 
 def _named(place: Place) -> str:
     return f"{place.op_type} {place.name!r}" + f" ({place.site})" * bool(place.site)
 
 
-def _told(verdict: Verdict, output: Output | None) -> str:
-    if output is None or verdict == "identical":
+def _told(verdict: Verdict, outputs: Sequence[Output]) -> str:
+    if verdict == "identical":
         return "every bit is what exact arithmetic gives, rounded once at each operator"
+    of_it = [o for o in outputs if o.verdict == verdict] or outputs
+    output = max(of_it, key=lambda o: o.noise_ratio or 0.0)
     if output.why:
         return f"{output.name}: {output.why}"
-    ratio = 0.0 if output.noise_ratio is None else output.noise_ratio
-    times = f"{output.name} is off by {ratio:.3g} times what rounding explains"
+    ratio = output.noise_ratio or 0.0
     if verdict == "suspicious":
-        return f"{times}; up to {LINE:g} would be rounding"
-    if verdict == "quantization":
-        return f"{times} where rounding steps fall the other way, as they may"
-    return f"{times}, so that is what it is"
+        far = f"{output.name} is {ratio:.3g} noise floors off, and {LINE:g} would be much"
+        return f"rounding does not explain it: {far}"
+    what = "rounding to integers" if verdict == "quantization" else "rounding"
+    return f"{what} explains it: {output.name} is {ratio:.3g} noise floors off (line: {LINE:g})"
 
 
 def _next(

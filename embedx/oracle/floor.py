@@ -11,6 +11,7 @@ import numpy as np
 from embedx.model.graph import Array
 from embedx.ops import is_floating
 from embedx.oracle.noise import FILL, Noise, flips
+from embedx.oracle.steps import SAME, Coarse
 from embedx.run.engine import Engine
 
 _RAISE, _MOST = 16.0, 2.0**20
@@ -68,16 +69,17 @@ def floors(
     *,
     samples: int = 8,
     seed: int = 0,
-    unit: float = 0.0,
+    coarse: Coarse = SAME,
     moving: bool = False,
 ) -> Floors:
     """The floors at ``edges``, from pairs of runs with independent noise (see ``noise.Noise``).
 
-    ``engine`` is one in exact precision. With ``moving`` the feeds have noise as well. Two runs go side by side, so that two values of each edge
-    are alive at a time; half of the mean square of their differences estimates the variance.
+    ``engine`` is one in exact precision. With ``moving`` the feeds have noise as well. Two runs go
+    side by side, so that two values of each edge are alive at a time; half of the mean square of
+    their differences estimates the variance.
     """
     pairs = [
-        _pair(engine, feeds, edges, seed + 2 * i, unit, 0.0, moving) for i in range(samples // 2)
+        _pair(engine, feeds, edges, seed + 2 * i, coarse, 0.0, moving) for i in range(samples // 2)
     ]
     return _pooled(pairs)
 
@@ -89,7 +91,7 @@ def flipped_floors(
     *,
     samples: int = 8,
     seed: int = 0,
-    unit: float = 0.0,
+    coarse: Coarse = SAME,
     moving: bool = False,
 ) -> Floors:
     """The same from runs in which decisions have flipped: their noise is raised until some do."""
@@ -97,7 +99,7 @@ def flipped_floors(
     factor = 1.0
     for i in range(samples // 2):
         while True:
-            pair = _pair(engine, feeds, edges, seed + 2 * i, unit, factor, moving)
+            pair = _pair(engine, feeds, edges, seed + 2 * i, coarse, factor, moving)
             if any(pair.flips.values()) or factor >= _MOST:
                 break
             factor *= _RAISE
@@ -116,10 +118,12 @@ def _pooled(pairs: list[Floors]) -> Floors:
 
 
 def _pair(
-    engine: Engine, feeds: Mapping[str, Any], edges: Collection[str], seed: int, unit: float,
+    engine: Engine, feeds: Mapping[str, Any], edges: Collection[str], seed: int, coarse: Coarse,
     flipping: float, moving: bool,
 ) -> Floors:  # fmt: skip
-    noises = [Noise(engine.graph, seed=seed + i, unit=unit, flipping=flipping) for i in range(2)]
+    noises = [
+        Noise(engine.graph, seed=seed + i, coarse=coarse, flipping=flipping) for i in range(2)
+    ]
     data = noises[0].data
     walks = [
         engine.walk(noise.moved_feeds(feeds) if moving else feeds, noise.around) for noise in noises

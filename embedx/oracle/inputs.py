@@ -58,9 +58,9 @@ def made_up_feeds(engine: Engine, seed: int = 0) -> list[dict[str, Any]]:
 def mask_of(feeds: Mapping[str, Any]) -> Array | None:
     """The attention mask among some feeds: 1 for tokens, 0 for padding; (texts, tokens)."""
     for name, value in feeds.items():
-        if "mask" in name.lower() and isinstance(value, np.ndarray) and value.ndim == 2:
-            if np.isin(value.astype(np.float64), (0, 1)).all():
-                return value
+        named = "mask" in name.lower() and isinstance(value, np.ndarray) and value.ndim == 2
+        if named and np.isin(value.astype(np.float64), (0, 1)).all():
+            return np.asarray(value)
     return None
 
 

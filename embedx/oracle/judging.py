@@ -19,6 +19,7 @@ from embedx.oracle.floor import Floors, difference, flipped_floors, floors, row_
 from embedx.oracle.inputs import mask_of, tokens_of
 from embedx.oracle.local import Local, Segment, judged, segments
 from embedx.oracle.noise import edges_of_data, flips, may_decide
+from embedx.oracle.steps import Coarse
 from embedx.oracle.verdicts import LINE, Verdict
 from embedx.run.engine import Engine
 
@@ -36,8 +37,7 @@ class Job:
     """Whether the pieces between watched edges are judged, or outputs alone."""
     samples: int
     seed: int
-    unit: float
-    """The candidate's unit roundoff, if it is coarser than the graph's own."""
+    coarse: Coarse
     tolerance: tuple[float, float] | None = None
     """Relative and absolute, for outputs, of those who insist."""
 
@@ -67,7 +67,9 @@ def judged_run(job: Job, feeds: Mapping[str, Any]) -> dict[str, Finding]:
     Of the values those are held that are still needed.
     """
     graph = job.referee.graph
-    noise = floors(job.referee, feeds, job.pairs, samples=job.samples, seed=job.seed, unit=job.unit)
+    noise = floors(
+        job.referee, feeds, job.pairs, samples=job.samples, seed=job.seed, coarse=job.coarse
+    )
     scale = _Scale(job, feeds, noise)
     pieces = list(segments(graph, job.pairs))
     theirs_by_edge = [job.pairs[piece.edge] for piece in pieces]
@@ -105,7 +107,7 @@ def _local(
         return None
     given = {name: known[name] for name in piece.inputs}
     keep = tokens_of(mask, value.shape)
-    return judged(job.referee.graph, piece, given, value, keep, unit=job.unit, seed=job.seed)
+    return judged(job.referee.graph, piece, given, value, keep, coarse=job.coarse, seed=job.seed)
 
 
 def _watched(
@@ -180,10 +182,9 @@ class _Scale:
         ratio = _largest(self._noise, edge, off)
         flipped = flips(self._makers[edge], value, exact) if edge in self._data else None
         if ratio <= LINE:
-            flipping = any(self._noise.flips.values())
-            return Finding(
-                "quantization" if flipping else "rounding", ratio, flipped, measured, local
-            )
+            stepwise = self._job.coarse.steps or any(self._noise.flips.values())
+            found: Verdict = "quantization" if stepwise else "rounding"
+            return Finding(found, ratio, flipped, measured, local)
         if self._decides:
             again = _largest(self._flips(), edge, off)
             if again <= LINE:
@@ -220,7 +221,7 @@ class _Scale:
             job = self._job
             self._flipped = flipped_floors(
                 job.referee, self._feeds, job.pairs,
-                samples=job.samples, seed=job.seed, unit=job.unit,
+                samples=job.samples, seed=job.seed, coarse=job.coarse,
             )  # fmt: skip
         return self._flipped
 

@@ -16,7 +16,8 @@ from embedx.model.graph import Array, Graph, Node, TensorType, Value, reads
 from embedx.ops import is_floating
 from embedx.oracle.floor import difference, flipped_floors, floors, row_rms
 from embedx.oracle.noise import is_product, may_decide, of_products, rounds, unit_of
-from embedx.oracle.verdicts import LINE, Verdict
+from embedx.oracle.steps import SAME, Coarse
+from embedx.oracle.verdicts import LINE, STEP_LINE, Verdict
 from embedx.rewrite.normal import drop_dead
 from embedx.run.engine import Engine
 
@@ -81,12 +82,13 @@ def judged(
     value: Any,
     keep: Array | None,
     *,
-    unit: float = 0.0,
+    coarse: Coarse = SAME,
     seed: int = 0,
 ) -> Local | None:
     """How a candidate's ``value`` of a segment fits the inputs that it had there.
 
-    ``keep`` are the rows that count; ``unit`` as in ``noise.Noise``. None for what is no tensor.
+    ``keep`` are the rows that count; ``coarse`` is how the candidate's file is
+    coarser. None for what is no tensor.
     """
     if not isinstance(value, np.ndarray) or any(
         not isinstance(v, np.ndarray) for v in given.values()
@@ -110,9 +112,7 @@ def judged(
     if not is_floating(exact.dtype):
         return _integers(engine, segment, given, exact, value)
     off = difference(value, exact)
-    return _floats(
-        engine, segment, given, exact, off, keep, max(unit, _coarser(value, exact)), seed
-    )
+    return _floats(engine, segment, given, exact, off, keep, _coarser(coarse, value, exact), seed)
 
 
 def _room(given: Mapping[str, Any]) -> int:
@@ -120,8 +120,11 @@ def _room(given: Mapping[str, Any]) -> int:
     return 2**32 + 64 * sum(v.nbytes for v in given.values())
 
 
-def _coarser(value: Array, exact: Array) -> float:
-    return unit_of(value.dtype) if value.dtype.itemsize < exact.dtype.itemsize else 0.0
+def _coarser(coarse: Coarse, value: Array, exact: Array) -> Coarse:
+    """The same for a value that is of a narrower type than the exact one."""
+    if value.dtype.itemsize >= exact.dtype.itemsize:
+        return coarse
+    return replace(coarse, unit=max(coarse.unit, unit_of(value.dtype)))
 
 
 def _alone(graph: Graph, segment: Segment, given: Mapping[str, Any]) -> Graph:
@@ -175,7 +178,7 @@ def _near_ties(engine: Engine, given: Mapping[str, Any], exact: Array) -> Array:
 
 def _floats(
     engine: Engine, segment: Segment, given: Mapping[str, Any], exact: Array, off: Array,
-    keep: Array | None, unit: float, seed: int,
+    keep: Array | None, coarse: Coarse, seed: int,
 ) -> Local:  # fmt: skip
     if keep is not None:
         off = np.where(keep, off, 0.0)
@@ -183,22 +186,30 @@ def _floats(
         return Local("rounding", 0.0)
     rounding = [node for node in segment.nodes if rounds(node)]
     deciding = [node for node in segment.nodes if may_decide(node)]
-    if not rounding and not deciding and not unit:
+    stepped = any(name in coarse.steps for node in segment.nodes for name in node.outputs)
+    if not rounding and not deciding and not coarse.unit and not stepped:
         place = tuple(int(i) for i in np.argwhere(off)[0])
         return Local(
             "impossible", float("inf"),
             why=f"values that are only moved are others: at {list(place)} by {off[place]:.3g}",
         )  # fmt: skip
-    if len(segment.nodes) == 1 and rounding and is_product(rounding[0]):
-        return _product(rounding[0], segment, engine.graph, given, exact, off, unit)
-    options: dict[str, Any] = {"samples": 4, "seed": seed, "unit": unit, "moving": True}
+    if len(segment.nodes) == 1 and rounding and is_product(rounding[0]) and not stepped:
+        return _product(rounding[0], segment, engine.graph, given, exact, off, coarse.unit)
+    options: dict[str, Any] = {"samples": 4, "seed": seed, "coarse": coarse, "moving": not stepped}
     found = floors(engine, given, {segment.edge}, **options)
-    ratio = _ratio(found.by_edge[segment.edge].ratios(row_rms(off)))
+    floor, rows = found.by_edge[segment.edge], row_rms(off)
+    ratio = _ratio(floor.ratios(rows))
+    if stepped:
+        whole = float(np.sqrt(np.square(rows).sum() / np.square(floor.rows).sum()))
+        if whole <= STEP_LINE and ratio <= LINE:
+            return Local("quantization", whole)
+        told = f"it is off by {whole:.3g} times what rounding to integers must add"
+        return Local("suspicious", max(whole, ratio), why=told)
     if ratio <= LINE:
         return Local("rounding", ratio)
     if deciding:
         flipped = flipped_floors(engine, given, {segment.edge}, **options)
-        also = _ratio(flipped.by_edge[segment.edge].ratios(row_rms(off)))
+        also = _ratio(flipped.by_edge[segment.edge].ratios(rows))
         if also <= LINE:
             return Local("quantization", also, why="decisions inside it fell otherwise")
     return Local("suspicious", ratio, why=f"it is off by {ratio:.3g} times what rounding explains")

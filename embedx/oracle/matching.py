@@ -3,53 +3,131 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from embedx.model.graph import Array, Graph, Node, SparseTensor
 from embedx.observe.sites import find_sites
 from embedx.ops import is_floating
+from embedx.oracle.floor import finite
 from embedx.oracle.noise import rounds, unit_of
+from embedx.oracle.steps import SAME, Coarse, products_between, steps_between
 from embedx.run.binding import bind
 
+_SAMPLE = 256
+"""Elements that a tensor is known again by."""
+_ALIKE, _EQUAL = 0.5, 0.02
+"""How far off, relative to its size, a tensor of one meaning may be, and one that is just equal."""
 _ULPS = 4
 """What tools that fold constants differ by."""
 
 
-def matched(reference: Graph, candidate: Graph) -> dict[str, str]:
-    """For edges of the reference the candidate's edges that mean the same, as names and sites say.
+class Sketch(NamedTuple):
+    """What is kept of a tensor to know it again."""
 
-    An equal name counts if the nodes behind it are of one kind, or compute
-    one site: exporters number edges anew. Outputs go by their order where their names differ.
+    shape: tuple[int, ...]
+    sample: Array
+    """float64: some elements, evenly spread, and 0 for what is not finite."""
+
+    def resembles(self, other: Sketch, most: float) -> bool:
+        """Whether another has the same shape, and is off by no more than ``most`` of its size."""
+        if self.shape != other.shape:
+            return False
+        off = np.sqrt(np.mean(np.square(self.sample - other.sample)))
+        return bool(off <= most * np.sqrt(np.mean(np.square(self.sample))))
+
+
+def sketched(values: Iterable[tuple[str, Any]]) -> dict[str, Sketch]:
+    """The sketches of those values that are tensors of several floats."""
+    found = {}
+    for name, value in values:
+        if isinstance(value, np.ndarray) and is_floating(value.dtype) and value.size > 1:
+            places = np.linspace(0, value.size - 1, min(value.size, _SAMPLE)).astype(np.int64)
+            found[name] = Sketch(value.shape, finite(value.reshape(-1)[places]))
+    return found
+
+
+def named_alike(reference: Graph, candidate: Graph) -> dict[str, str]:
+    """The edges of two graphs that have one name, where nodes of one kind stand behind it.
+
+    Exporters number edges anew, so a name alone says little. The graphs' outputs go by their order
+    where their names differ.
     """
     ours, theirs = reference.producers(), candidate.producers()
     pairs = {
         edge: edge for edge, node in ours.items() if edge in theirs and _alike(node, theirs[edge])
     }
-    other_sites = find_sites(candidate)
-    for name, site in find_sites(reference).items():
-        if name in other_sites and other_sites[name].axes == site.axes:
-            pairs.setdefault(site.edge, other_sites[name].edge)
-    outputs = [v.name for v in reference.outputs], [v.name for v in candidate.outputs]
-    if len(outputs[0]) == len(outputs[1]) and set(outputs[0]) != set(outputs[1]):
-        pairs.update(zip(*outputs, strict=True))
+    names = [v.name for v in reference.outputs], [v.name for v in candidate.outputs]
+    if len(names[0]) == len(names[1]) and set(names[0]) != set(names[1]):
+        pairs.update(zip(*names, strict=True))
     else:
-        pairs.update((name, name) for name in outputs[0] if name in outputs[1])
+        pairs.update((name, name) for name in names[0] if name in names[1])
     return {edge: other for edge, other in pairs.items() if edge in ours}
+
+
+def matched(
+    reference: Graph, candidate: Graph, ours: Mapping[str, Sketch], theirs: Mapping[str, Sketch]
+) -> dict[str, str]:
+    """For edges of the reference the candidate's edges that mean the same.
+
+    They have one name (see ``named_alike``) and are alike in their values or made of the same; or
+    they are one site, or the result of one product, and alike; or, if there is nothing else to know
+    them by, they are nearly equal, in the same order. ``ours`` and ``theirs`` are sketches of one
+    run.
+    """
+    makers = reference.producers(), candidate.producers()
+    outputs = {v.name for v in reference.outputs}
+
+    def alike(edge: str, other: str) -> bool:
+        return edge in ours and other in theirs and ours[edge].resembles(theirs[other], _ALIKE)
+
+    pairs: dict[str, str] = {}
+    for edge, other in named_alike(reference, candidate).items():
+        given = (
+            [n for n in graph[e].inputs if n]
+            for graph, e in zip(makers, (edge, other), strict=True)
+        )
+        same = all(pairs.get(a, a) == b for a, b in zip(*given, strict=False))
+        shapes = {s[e].shape for s, e in ((ours, edge), (theirs, other)) if e in s}
+        if edge in outputs or alike(edge, other) or (same and len(shapes) < 2):
+            pairs[edge] = other
+    taken = set(pairs.values())
+    for edge, other in _by_meaning(reference, candidate):
+        if edge not in pairs and other not in taken and alike(edge, other):
+            pairs[edge] = other
+            taken.add(other)
+    left = [name for name in theirs if name not in taken]
+    for edge, sketch in ours.items():
+        if edge in pairs:
+            continue
+        place = next((i for i, o in enumerate(left) if sketch.resembles(theirs[o], _EQUAL)), None)
+        if place is not None:
+            pairs[edge] = left[place]
+            del left[: place + 1]
+    return pairs
+
+
+def _by_meaning(reference: Graph, candidate: Graph) -> Iterator[tuple[str, str]]:
+    sites = find_sites(candidate)
+    for name, site in find_sites(reference).items():
+        if name in sites:
+            yield site.edge, sites[name].edge
+    yield from products_between(reference, candidate).items()
 
 
 def _alike(one: Node, other: Node) -> bool:
     return (one.op_type, one.domain) == (other.op_type, other.domain)
 
 
-def coarser_unit(reference: Graph, candidate: Graph) -> float:
-    """The unit roundoff of the candidate's float type if it computes in a coarser one, else 0."""
+def coarseness(reference: Graph, candidate: Graph) -> Coarse:
+    """How the candidate's file computes more coarsely than the reference's."""
     ours, theirs = _common_type(reference), _common_type(candidate)
-    if ours is None or theirs is None or theirs.itemsize >= ours.itemsize:
-        return 0.0
-    return unit_of(theirs)
+    halved = ours is not None and theirs is not None and theirs.itemsize < ours.itemsize
+    unit = unit_of(theirs) if halved and theirs is not None else 0.0
+    steps = steps_between(reference, candidate)
+    return Coarse(unit, steps) if unit or steps else SAME
 
 
 def _common_type(graph: Graph) -> np.dtype[Any] | None:
@@ -102,7 +180,7 @@ def _constants(node: Node, other: Node, reference: Graph, candidate: Graph) -> s
         a, b = (_array(g.constants.get(n)) for g, n in ((reference, name), (candidate, its)))
         if a is None or b is None:
             continue
-        told = _difference(a, b)
+        told = difference_told(a, b)
         if told:
             return f"its constant {its!r} {told}"
     return ""
@@ -112,7 +190,8 @@ def _array(value: Array | SparseTensor | None) -> Array | None:
     return value.dense() if isinstance(value, SparseTensor) else value
 
 
-def _difference(a: Array, b: Array) -> str:
+def difference_told(a: Array, b: Array) -> str:
+    """How a constant ``b`` differs from ``a``; empty if it may be what another tool makes of it."""
     if a.shape != b.shape:
         return f"has the shape {list(b.shape)} instead of {list(a.shape)}"
     if a.dtype != b.dtype or a.dtype == object:

@@ -18,6 +18,7 @@ import numpy as np
 
 from embedx.model.graph import Array, Graph, Node, reads
 from embedx.ops import dtype_of, is_floating, resolve
+from embedx.oracle.steps import SAME, Coarse, Steps, variances
 from embedx.run.binding import bind
 from embedx.run.execute import Compute
 from embedx.run.step import Step
@@ -144,19 +145,19 @@ def _reads_table(node: Node, tables: set[str], codes: set[str]) -> bool:
 class Noise:
     """Random noise of a machine's size, the same for the same ``seed``.
 
-    ``unit`` is the least roundoff: that of the type in which a machine computes, where it is
-    coarser than the graph's own. ``flipping`` is how many times more noise meets the inputs of
-    decisions, so that some are taken otherwise; half precision then is noisy everywhere, as some
-    runtimes keep chains of it in float32, positions included.
+    ``coarse`` is how a candidate's file computes more coarsely. ``flipping`` is how many times more
+    noise meets the inputs of decisions, so that some are taken otherwise; half precision then is
+    noisy everywhere, as some runtimes keep chains of it in float32, positions included.
     """
 
     def __init__(
-        self, graph: Graph, *, seed: int = 0, unit: float = 0.0, flipping: float = 0.0
+        self, graph: Graph, *, seed: int = 0, coarse: Coarse = SAME, flipping: float = 0.0
     ) -> None:
         self.data = edges_of_data(graph)
         self._random = np.random.default_rng(seed)
         self._normals = _normals(seed)
-        self._unit, self._flipping = unit, flipping
+        self._unit, self._steps, self._flipping = coarse.unit, coarse.steps, flipping
+        self._tables = {n for n, v in graph.constants.items() if is_floating(v.dtype)}
 
     def around(self, step: Step, inputs: Sequence[Any], compute: Compute) -> Sequence[Any]:
         """Stand around a step of a run, as ``Engine.walk`` takes it, and move what it gives."""
@@ -166,6 +167,11 @@ class Noise:
             return compute()
         if self._flipping and may_decide(node):
             return self._decided(step, inputs)
+        steps = self._steps.get(node.outputs[0])
+        if steps is not None:
+            return [self._stepwise(steps, node, inputs, y) for y in compute()]
+        if self._unit and data and node.inputs[:1] and node.inputs[0] in self._tables:
+            return [self._rounded(y, None) for y in compute()]  # rows of a rounded table
         if not rounds(node):
             return compute()
         if node.op_type in _SUMS and data:
@@ -188,6 +194,18 @@ class Noise:
         if step.node.op_type in _REQUANTIZING:
             return [self._stepped(y) for y in outputs]
         return outputs
+
+    def _stepwise(self, steps: Steps, node: Node, inputs: Sequence[Any], y: Any) -> Any:
+        """A product whose factors are rounded to steps."""
+        places = (1, 0) if steps.looks_up else (0, 1)
+        a, b = (inputs[place] for place in places)
+        of_a, of_b = variances(steps, a, b)
+        if of_a is None:
+            variance = np.broadcast_to(np.max(of_b, initial=0.0), y.shape)
+        else:
+            variance = of_products(node, [np.square(a), of_b], _same)
+            variance = variance + of_products(node, [of_a, np.square(b)], _same)
+        return self._added(y, np.sqrt(variance + steps.result**2 / 12))
 
     def _stepped(self, y: Any) -> Any:
         """Integers, of which a few are one step off."""
@@ -229,6 +247,10 @@ class Noise:
         wide = x.astype(np.float64)
         moves = np.isfinite(noise) & (np.abs(wide) < FILL)
         return np.asarray(np.where(moves, wide + noise, wide).astype(x.dtype))
+
+
+def _same(x: Any) -> Any:
+    return x
 
 
 @functools.lru_cache(maxsize=16)
