@@ -43,8 +43,8 @@ def _felt(lost: Lost, texts: Sequence[str]) -> str:
     c = lost.consequences
     lines = [
         "What users of a search would notice",
-        f"  cosine to the float embedding: {c.mean_cosine:.4f} on average, "
-        f"{c.least_cosine:.4f} for {_quoted(texts[c.least_text], 36)}",
+        f"  cosine to the float embedding: {_share(c.mean_cosine)} on average, "
+        f"{_share(c.least_cosine)} for {_quoted(texts[c.least_text], 36)}",
     ]
     if c.top_1 is None or c.top_k is None or c.spearman is None:
         return "\n".join([*lines, "  Neighbours need three texts or more."])
@@ -73,18 +73,20 @@ def _where(lost: Lost) -> str:
         "Where it is lost",
         "  Signal to noise in dB: 20 is an error of a tenth, 40 of a hundredth.",
         "  local: what is lost here; cumulative: with all that was lost before; regained: how much",
-        f"  the mean cosine rises if this alone runs in float, measured on {lost.regain_texts} texts.",
+        "  of the cosine that is lost comes back if this alone runs in float, measured on "
+        f"{lost.regain_texts} texts.",
         "",
     ]
     layers = [(f"layers.{i}", "", loss) for i, loss in enumerate(losses.layers)]
-    lines += [*_losses("layer", layers), ""] if layers else []
+    gone = 1 - lost.regain_cosine
+    lines += [*_losses("layer", layers, gone), ""] if layers else []
     shown = list(losses.products)
     if len(shown) > _PRODUCTS:
         best = sorted(shown, key=lambda f: -(f[1].regained or 0))[:_PRODUCTS]
         shown = [f for f in shown if f in best]
     rows = [(pair.site, pair.candidate.node.op_type, loss) for pair, loss in shown]
     if rows:
-        lines += _losses("product", rows)
+        lines += _losses("product", rows, gone)
     else:
         lines.append("  No product is less exact than in float.")
     if len(shown) < len(losses.products):
@@ -97,9 +99,15 @@ def _where(lost: Lost) -> str:
     return "\n".join(lines)
 
 
-def _losses(title: str, rows: Iterable[tuple[str, str, Loss]]) -> Iterator[str]:
+def _losses(title: str, rows: Iterable[tuple[str, str, Loss]], gone: float) -> Iterator[str]:
     found = [
-        (site, operator, _db(loss.local), _db(loss.cumulative), f"{loss.regained or 0:+.4f}")
+        (
+            site,
+            operator,
+            _db(loss.local),
+            _db(loss.cumulative),
+            f"{(loss.regained or 0) / gone:+.0%}" if gone > 0 else "-",
+        )
         for site, operator, loss in rows
     ]
     return _table((title, "", "local", "cumulative", "regained"), found, left=2)
@@ -107,7 +115,7 @@ def _losses(title: str, rows: Iterable[tuple[str, str, Loss]]) -> Iterator[str]:
 
 def _choice(choice: Choice, count: int, texts: int) -> str:
     lines = ["What should stay in float"]
-    few, before, after = len(choice.pairs), f"{choice.before:.4f}", f"{choice.after:.4f}"
+    few, before, after = len(choice.pairs), _share(choice.before), _share(choice.after)
     if choice.wanted is not None:
         what = f"{choice.measure} of {choice.wanted:g}"
         if choice.kept:
@@ -117,10 +125,8 @@ def _choice(choice: Choice, count: int, texts: int) -> str:
         if choice.found:
             lines.append(f"  With {few} of {count} products in float it is {after}, {spared}.")
         else:
-            lines.append(
-                f"  Even with all {count} products in float it is {after}: the rest is lost"
-            )
-            lines.append("  between them, where other operators quantize.")
+            lines.append(f"  Even with all {count} products in float it is {after}:")
+            lines.append("  the rest is lost between them, where other operators quantize.")
     elif choice.pairs:
         lines += [
             f"  The {few} of {count} products that regain most bring the mean cosine from {before}",
@@ -165,8 +171,8 @@ def _saturation(found: Saturation | None, texts: Sequence[str]) -> str:
         lines.append(f"  most in one text: {by_text[worst]} in {_quoted(texts[worst], 60)}")
     better = found.seven_bits > found.saturated
     lines += [
-        f"  mean cosine: exact {found.cosine:.4f}, saturating {found.saturated:.4f}, "
-        f"with weights of 7 bits {found.seven_bits:.4f}",
+        f"  mean cosine: exact {_share(found.cosine)}, saturating {_share(found.saturated)}, "
+        f"with weights of 7 bits {_share(found.seven_bits)}",
         "  Weights of 7 bits (reduce_range=True) never overflow, and are twice as coarse:",
         f"  here they {'help' if better else 'cost more than they save' if hit else 'only cost'}.",
     ]
@@ -183,7 +189,7 @@ def _half(found: InHalf) -> str:
     if half.first is not None:
         lines.append(f"  First to break: {_broken(half.first, found)}.")
     lines += [
-        f"  mean cosine to float32: {_cosine(found.cosine)}",
+        f"  mean cosine to float32: {_share(found.cosine)}",
         f"  {half.denormal:.2%} of all numbers lose digits or become 0, being below 6.1e-05",
     ]
     if not half.troubles:
@@ -203,7 +209,7 @@ def _half(found: InHalf) -> str:
     if len(half.troubles) > _TROUBLES:
         lines.append(f"  ... {len(half.troubles)} nodes in all")
     lines += [
-        f"  With these nodes in float32 the mean cosine is {_cosine(found.with_list)}:",
+        f"  With these nodes in float32 the mean cosine is {_share(found.with_list)}:",
         *_paste("node_block_list", half.node_block_list),
     ]
     if half.nameless:
@@ -217,8 +223,11 @@ def _broken(broken: Broken, found: InHalf) -> str:
     return f"{broken.node} makes {broken.what}, with {which}"
 
 
-def _cosine(value: float) -> str:
-    return "is no number" if math.isnan(value) else f"{value:.6f}"
+def _share(value: float) -> str:
+    """A number near 1, with as many digits as tell how near."""
+    if math.isnan(value):
+        return "no number"
+    return f"{value:.4f}" if value < 0.995 else f"{value:.7f}"
 
 
 def _invariance(study: Study) -> str:
@@ -236,7 +245,7 @@ def _invariance(study: Study) -> str:
                 lines += [
                     f"    {way:<10} differs for {len(broken)} of {found.checked[way]} texts,"
                     f" by up to {worst.largest:.2g} of {worst.of:.2g}",
-                    f"    {'':<10} first at {worst.node or 'the output'}",
+                    f"    {'':<10} first at {_short(str(worst.node or 'the output'), 76)}",
                 ]
     return "\n".join(lines)
 
