@@ -58,6 +58,17 @@ def add_batch_size(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_inputs(parser: argparse.ArgumentParser) -> Any:
+    """Add the options that say what a model is fed; the group in which one of them may stand."""
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--inputs", type=Path, metavar="X",
+        help="an .npz of feeds by name, or a folder with test_data_set_0 (default: made up)",
+    )  # fmt: skip
+    source.add_argument("--texts", metavar="FILE", help="texts to make the feeds of (see embed -i)")
+    return source
+
+
 def command(
     commands: Any, name: str, function: Callable[[argparse.Namespace], None], purpose: str
 ) -> argparse.ArgumentParser:

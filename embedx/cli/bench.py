@@ -8,7 +8,7 @@ from typing import Any
 
 from embedx.cli.arguments import MODEL, command, count
 from embedx.cli.output import complain, say, watched
-from embedx.cli.texts import lines
+from embedx.cli.texts import texts_in
 from embedx.errors import ConfigError, InputError
 from embedx.output_file import check_writable, writing
 
@@ -71,7 +71,7 @@ def _bench(options: argparse.Namespace) -> None:
         put_into(_read(options.markdown), "")  # what is wrong with it is said now
     if options.load and not options.shapes and (options.texts or options.cold):
         raise ConfigError("--load repeats --shapes, which are not given")
-    texts = [] if options.texts is None else [*filter(str.strip, lines(options.texts))]
+    texts = texts_in(options.texts) or []
     if options.texts and not texts:
         raise InputError(f"no texts in {options.texts}")
     shapes = options.shapes

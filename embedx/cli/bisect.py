@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from embedx.cli.arguments import MODEL, command, count
+from embedx.cli.arguments import MODEL, add_inputs, command, count
 from embedx.cli.output import Ended, print_json, say
-from embedx.cli.texts import lines
+from embedx.cli.texts import texts_in
 
 
 def add_to(commands: Any) -> None:
@@ -25,12 +25,7 @@ def add_to(commands: Any) -> None:
         "--with", dest="engine", default="onnxruntime", metavar="ENGINE",
         help="what runs the candidate (default: onnxruntime)",
     )  # fmt: skip
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument(
-        "--inputs", type=Path, metavar="X",
-        help="an .npz of feeds by name, or a folder with test_data_set_0 (default: made up)",
-    )  # fmt: skip
-    source.add_argument("--texts", metavar="FILE", help="texts to make the feeds of (see embed -i)")
+    source = add_inputs(parser)
     source.add_argument(
         "--seeds", type=count, default=1, metavar="N", help="make up N inputs (default: 1)"
     )
@@ -44,10 +39,9 @@ def _bisect(options: argparse.Namespace) -> None:
     from embedx.oracle.bisect import bisect
     from embedx.oracle.repro import write_repro
 
-    texts = None if options.texts is None else [*filter(str.strip, lines(options.texts))]
     found = bisect(
         options.model, options.candidate, with_=options.engine, inputs=options.inputs,
-        texts=texts, seeds=options.seeds,
+        texts=texts_in(options.texts), seeds=options.seeds,
     )  # fmt: skip
     written = write_repro(found, options.repro) if options.repro and found.parted else []
     if options.json:

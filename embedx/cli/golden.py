@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from embedx.cli.arguments import MODEL, command
+from embedx.cli.arguments import MODEL, add_inputs, command
 from embedx.cli.output import Ended, print_json, say
-from embedx.cli.texts import lines
+from embedx.cli.texts import texts_in
 
 
 def add_to(commands: Any) -> None:
@@ -25,12 +25,7 @@ def add_to(commands: Any) -> None:
     record.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FOLDER", help="the folder to write"
     )
-    source = record.add_mutually_exclusive_group()
-    source.add_argument(
-        "--inputs", type=Path, metavar="X",
-        help="an .npz of feeds by name, or a folder with test_data_set_0 (default: made up)",
-    )  # fmt: skip
-    source.add_argument("--texts", metavar="FILE", help="texts to make the feeds of (see embed -i)")
+    add_inputs(record)
     record.add_argument(
         "--with", dest="engine", default="embedx:exact", metavar="ENGINE",
         help="what runs the model (default: embedx:exact, which gives the same bits everywhere)",
@@ -55,12 +50,11 @@ def add_to(commands: Any) -> None:
 def _record(options: argparse.Namespace) -> None:
     from embedx.oracle.recording import record
 
-    texts = None if options.texts is None else [*filter(str.strip, lines(options.texts))]
     count, there = record(
         options.model,
         options.output,
         inputs=options.inputs,
-        texts=texts,
+        texts=texts_in(options.texts),
         with_=options.engine,
         copy_model=not options.no_model,
     )

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from embedx.cli import bench, bisect, embed, golden, model, quant, serve, similar
+from embedx.cli import bench, bisect, compare, embed, golden, model, quant, serve, similar
 from embedx.cli.arguments import Parser
 from embedx.cli.output import Ended, complain, give_up_if_stuck
 from embedx.cli.versions import Version
@@ -80,6 +80,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=Version, nargs=0, help="versions, of embedx and others")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (embed, similar, model, bisect, golden, quant, bench, serve):
+    for module in (embed, similar, model, compare, bisect, quant, golden, bench, serve):
         module.add_to(commands)
     return parser

@@ -36,6 +36,11 @@ def texts_of(options: argparse.Namespace) -> Iterator[str]:
         yield from lines(name)
 
 
+def texts_in(name: str | None) -> list[str] | None:
+    """The texts of a file that are not blank; None without a file."""
+    return None if name is None else [*filter(str.strip, lines(name))]
+
+
 def lines(name: str) -> Iterator[str]:
     """The texts of a file: one per line, or one JSON value per line.
 

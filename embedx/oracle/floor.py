@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,7 +94,10 @@ def flipped_floors(
     coarse: Coarse = SAME,
     moving: bool = False,
 ) -> Floors:
-    """The same from runs in which decisions have flipped: their noise is raised until some do."""
+    """The same from runs in which decisions have flipped: their noise is raised until some do.
+
+    Flips are few and some weigh much, so that the largest deviation is taken, not the usual one.
+    """
     pairs: list[Floors] = []
     factor = 1.0
     for i in range(samples // 2):
@@ -104,14 +107,14 @@ def flipped_floors(
                 break
             factor *= _RAISE
         pairs.append(pair)
-    return _pooled(pairs)
+    return _pooled(pairs, np.max)
 
 
-def _pooled(pairs: list[Floors]) -> Floors:
+def _pooled(pairs: list[Floors], pool: Callable[..., Any] = np.mean) -> Floors:
     found: dict[str, Floor] = {}
     for edge, first in pairs[0].by_edge.items():
         rows = [p.by_edge[edge].rows for p in pairs if p.sizes.get(edge) == pairs[0].sizes[edge]]
-        found[edge] = Floor(np.sqrt(np.mean(np.square(rows), axis=0)), first.sizes)
+        found[edge] = Floor(np.sqrt(pool(np.square(rows), axis=0)), first.sizes)
     edges = {edge for pair in pairs for edge in pair.flips}
     usual = {edge: float(np.mean([p.flips.get(edge, 0) for p in pairs])) for edge in edges}
     return Floors(found, usual, pairs[0].sizes)
