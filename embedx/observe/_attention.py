@@ -115,17 +115,16 @@ def _default_axis(softmax: Node) -> int:
 
 def _product_after(ways: Ways, edge: str) -> Node | None:
     for node in ways.nodes:
-        above = (ways.before(name) for name in ways.data(node))
-        if ways.flow.is_product(node) and any(edge in edges for edges in above):
+        if ways.flow.is_product(node) and any(ways.leads(edge, n) for n in ways.data(node)):
             return node
     return None
 
 
 def _product_before(ways: Ways, edge: str) -> Node | None:
     """The nearest product of two things that both come along the ways."""
-    above = ways.before(edge)
     for node in reversed(ways.nodes):
-        if node.outputs[0] in above and ways.flow.is_product(node) and len(ways.data(node)) > 1:
+        both = ways.flow.is_product(node) and len(ways.data(node)) > 1
+        if both and ways.leads(node.outputs[0], edge):
             return node
     return None
 
@@ -168,7 +167,7 @@ def _factors(ways: Ways, product: Node, axes: Axes) -> tuple[Carrier, Carrier]:
 def _mixed(ways: Ways, mixer: Node, probs: str, axes: Axes) -> tuple[Carrier, Carrier]:
     """The values that probabilities of known axes are multiplied by, and the result."""
     names = _operands(mixer)
-    place = 0 if probs in ways.before(names[0]) else 1
+    place = 0 if ways.leads(probs, names[0]) else 1
     other, result = names[1 - place], mixer.outputs[0]
     size = ("head_size",)
     if letters := _letters(ways, mixer):
@@ -192,10 +191,17 @@ def _led(ways: Ways, edge: str, last: Axes) -> Carrier:
     return Carrier(edge, with_leading(ways.flow.rank(edge), *last) or ())
 
 
+def is_in_integers(product: Node) -> bool:
+    """Whether a product gives integers that are still to be scaled."""
+    return product.op_type.startswith(("MatMulInteger", "ConvInteger", "QLinear", "QGemm")) and (
+        product.op_type != "MatMulIntegerToFloat"
+    )
+
+
 def _in_floats(ways: Ways, product: Node, carrier: Carrier) -> Carrier | str:
     """What a product gives once its integers are scaled, if that comes right behind."""
     edge = carrier.edge
-    raw = "Integer" in product.op_type or "QLinear" in product.op_type
+    raw = is_in_integers(product)
     while raw and (step := ways.step(edge, ways.end)) is not None:
         node, edge = step
         if node.op_type not in ("Cast", "Mul", "DequantizeLinear"):

@@ -42,7 +42,7 @@ def axes_back(ways: Ways, end: str, axes: Axes, edge: str) -> dict[str, Axes]:
     found = {end: axes}
     while end != edge:
         node = ways.maker(end)
-        inputs = [n for n in ways.data(node) if edge in ways.before(n)] if node else []
+        inputs = [n for n in ways.data(node) if ways.leads(edge, n)] if node else []
         before = _before(ways.flow, node, axes, end, inputs[0]) if node and inputs else None
         if before is None:
             break
@@ -57,7 +57,8 @@ def _before(flow: Flow, node: Node, axes: Axes, output: str, edge: str) -> Axes 
     rank = len(axes) if shape is None else len(shape)
     if node.op_type == "Transpose":
         order = node.attributes.get("perm", range(len(axes))[::-1])
-        return tuple(axes[order.index(i)] for i in range(len(axes)))
+        fits = sorted(order) == list(range(len(axes)))
+        return tuple(axes[order.index(i)] for i in range(len(axes))) if fits else None
     if node.op_type == "Gather" and rank == len(axes) + 1:
         axis = int(node.attributes.get("axis", 0)) % rank
         return (*axes[:axis], ("part",), *axes[axis:])
@@ -75,6 +76,8 @@ def _regrouped(axes: Axes, old: Shape, new: tuple[Size, ...]) -> Axes | None:
     sizes = {axis[0]: size for axis, size in pairs if len(axis) == 1 and isinstance(size, int)}
     ones = [i for i, size in enumerate(new) if size == 1][: max(len(new) - len(words), 0)]
     others = [size for i, size in enumerate(new) if i not in ones]
+    if not others:
+        return None
     if len(others) == len(words) + 1 and "head" in words:
         words.insert(words.index("head") + 1, "group")
         sizes.pop("head", None)

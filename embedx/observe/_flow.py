@@ -37,8 +37,13 @@ class Flow:
                 self._fed.update(node.outputs)
         try:
             self._types = element_types(self.graph)
-        except ModelError:  # the graph cannot run; what it consists of is seen all the same
+        except (ModelError, LookupError, ValueError):  # it cannot run, but is seen all the same
             self._types = {}
+
+    def beside(self, edge: str) -> list[str]:
+        """All outputs of the node that makes an edge; some nodes normalise what they add up."""
+        maker = self.makers.get(edge)
+        return [edge] if maker is None else [name for name in maker.outputs if name]
 
     def is_fixed(self, edge: str) -> bool:
         """Whether an edge depends on no feed at all."""
@@ -73,7 +78,8 @@ class Flow:
 
     def is_product(self, node: Node) -> bool:
         """Whether a node multiplies matrices."""
-        return any(part in node.op_type for part in _PRODUCTS)
+        count = 4 if node.op_type.startswith("QLinear") else 2
+        return any(part in node.op_type for part in _PRODUCTS) and len(node.inputs) >= count
 
     def is_linear(self, node: Node) -> bool:
         """Whether a node multiplies by a matrix of weights."""
@@ -107,22 +113,29 @@ class Ways:
                 kept.append(node)
         self.nodes = kept[::-1]
         self._edges = reached & needed
-        self._before: dict[str, frozenset[str]] = {}
+        self._bits = {name: 1 << i for i, name in enumerate(self._edges)}
+        self._above = dict(self._bits)
+        """For each edge those from which it is made, itself included, as a set of bits."""
         for node in self.nodes:
-            above = frozenset[str]().union(*map(self.before, self.data(node)))
-            self._before.update({name: above | {name} for name in node.outputs if name})
+            above = 0
+            for name in self.data(node):
+                above |= self._above[name]
+            for name in self._edges.intersection(node.outputs):
+                self._above[name] |= above
 
     def data(self, node: Node) -> list[str]:
         """The inputs of a node that come along the ways."""
         return [name for name in dict.fromkeys(reads(node)) if name in self._edges]
 
-    def before(self, edge: str) -> frozenset[str]:
-        """The edges on the ways from which an edge is made, itself included."""
-        return self._before.get(edge, frozenset((edge,)))
+    def leads(self, edge: str, end: str, beside: str = "") -> bool:
+        """Whether a way leads from one edge to another one, and none to the one beside."""
+        bit = self._bits.get(edge, 0)
+        return bool(bit & self._above.get(end, 0) & ~self._above.get(beside, 0))
 
     def maker(self, edge: str) -> Node | None:
         """The node on the ways that makes an edge."""
-        return self.flow.makers[edge] if edge in self._before else None
+        node = self.flow.makers.get(edge)
+        return node if node is not None and edge in self._edges and self.data(node) else None
 
     def step(self, edge: str, goal: str) -> tuple[Node, str] | None:
         """The one node, and its one output, through which everything runs from edge to goal."""
@@ -131,7 +144,7 @@ class Ways:
             for node in self.flow.readers.get(edge, ())
             if node.op_type not in _NO_DATA and edge != goal
             for name in node.outputs
-            if name in self.before(goal) and name in self._edges
+            if self.leads(name, goal)
         ]
         return found[0] if len(found) == 1 else None
 

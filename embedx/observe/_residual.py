@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from embedx.model.graph import Node
-from embedx.observe._attention import Carrier, place_of
+from embedx.observe._attention import Carrier, is_in_integers, place_of
 from embedx.observe._axes import Axes, axes_back
 from embedx.observe._flow import MOVES, ROUNDING, Ways
 
@@ -31,69 +32,72 @@ class Residual(NamedTuple):
 
 def residuals(ways: Ways) -> list[Residual]:
     """The additions on the ways whose one operand is made of the other by a product."""
+    # Some models mix their tokens by a Fourier transform.
+    works = [n for n in ways.nodes if ways.flow.is_product(n) or n.op_type == "DFT"]
     found = []
     for node in ways.nodes:
         operands = ways.data(node) if node.op_type in (*_ADDITIONS, *_BIAS_OF) else []
         for edge in operands:
             root = ways.same(edge)[-1]
-            maker = ways.flow.makers.get(root)
-            roots = {root} if maker is None else {name for name in maker.outputs if name}
+            roots = ways.flow.beside(root)
             for added in operands:
-                makers = map(ways.maker, ways.before(added) - ways.before(root))
-                works = any(n is not None and _works(ways, n) for n in makers)
-                if edge != added and works and not roots.isdisjoint(ways.before(added)):
+                made = edge != added and any(ways.leads(name, added) for name in roots)
+                if made and any(ways.leads(n.outputs[0], added, root) for n in works):
                     found.append(Residual(node, root, ways.origin(edge), added))
     return found
 
 
-def _works(ways: Ways, node: Node) -> bool:
-    """Whether a node does what layers are for: mix features, or tokens."""
-    return ways.flow.is_product(node) or node.op_type == "DFT"
+def shares(ways: Ways, residual: Residual, mixed: str) -> tuple[str | None, str | None]:
+    """What is added that is made of ``mixed``, and what is added beside it.
+
+    Attention and MLP may be added together.
+    """
+    terms = _terms(ways, residual.added)
+    first = [term for term in terms if ways.leads(mixed, term, residual.root)]
+    second = [term for term in terms if term not in first]
+    if len(first) == len(second) == 1:
+        return first[0], second[0]
+    return (residual.added, None) if first else (None, residual.added)
 
 
-def terms(ways: Ways, edge: str) -> list[str]:
-    """What is summed to give an edge."""
+def _terms(ways: Ways, edge: str) -> list[str]:
     node = ways.maker(edge)
     if node is None or node.op_type != "Add" or len(ways.data(node)) < 2:
         return [edge]
-    return [term for name in ways.data(node) for term in terms(ways, name)]
+    return [term for name in ways.data(node) for term in _terms(ways, name)]
 
 
-def projected(ways: Ways, end: str, others: frozenset[str] = frozenset()) -> list[str] | str:
+def projected(ways: Ways, end: str, others: Sequence[str] = ()) -> list[str] | str:
     """The edges that carry what the one projection before an edge gives, with its bias.
 
-    ``others`` are the edges from which other things are made, too: as long as the way runs through
-    them, a part may be taken of what is the projection of several. Or why there is no such edge.
+    ``others`` are made by projections, too: as long as the way leads to them as well, a part may be
+    taken of what is the projection of several. Or why there is no such edge.
     """
     linears = ways.linears(end)
     if len(linears) != 1:
         return f"it is made by {len(linears)} products with weights, not by one"
     (linear,) = linears
     edge = linear.outputs[0]
-    raw = "Integer" in linear.op_type and not linear.op_type.endswith("ToFloat")
-    raw, biased = raw or linear.op_type.startswith(("QLinear", "QGemm")), False
-    found = [edge]
+    found, raw, biased = [edge], is_in_integers(linear), False
     while (step := ways.step(edge, end)) is not None:
+        shared = any(ways.leads(edge, other) for other in others)
         node, edge, before = *step, edge
         bias = ways.is_read_once(before) and any(map(ways.flow.is_fixed, filter(None, node.inputs)))
         if raw and node.op_type in ("Mul", "DequantizeLinear"):
             found, raw = [edge], False
         elif node.op_type in ("Add", "QLinearAdd") and bias and not biased:
             found, biased = [edge], True
-        elif node.op_type in _SELECTIONS and before in others:
+        elif node.op_type in _SELECTIONS and shared:
             found = [edge]
-        elif node.op_type in _SHOWN_AGAIN or (before in others and node.op_type in ROUNDING):
+        elif node.op_type in _SHOWN_AGAIN or (node.op_type in ROUNDING and shared):
             found.append(edge)
         else:
             break
-    found = [name for name in found if name not in others and not ways.flow.is_rounded(name)]
-    if raw or not found:
-        return (
-            f"only its integers are there, from {linear}"
-            if raw
-            else (f"{linear} gives it together with others")
-        )
-    return found
+    if raw:
+        return f"only its integers are there, from {linear}"
+    alone = [e for e in found if not any(ways.leads(e, other) for other in others)]
+    floats = [name for name in alone if not ways.flow.is_rounded(name)]
+    return floats or f"{linear} gives it together with others"
 
 
 def added_part(ways: Ways, residual: Residual, edge: str) -> Carrier | str:

@@ -31,12 +31,11 @@ from embedx.observe._axes import Axes, axes_back
 from embedx.observe._flow import Flow, Ways
 from embedx.observe._residual import (
     TOKENS,
-    Residual,
     added_part,
     mlp_hidden,
     projected,
     residuals,
-    terms,
+    shares,
 )
 from embedx.rewrite.layers import find_layers
 
@@ -45,7 +44,7 @@ _APART = ("batch", "head", "group", "token", "query", "key", "head_size")
 _MERGED = ("batch", "token", "hidden", "head", "group", "head_size", "label")
 
 
-_STRANGE = "the axes are not those of plain attention"
+_STRANGE = "axes that are not those of plain attention"
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ def _found(graph: Graph) -> dict[str, Site | str]:
     if additions:
         first = min(additions, key=lambda addition: places.get(addition.root, -1))
         found["embeddings.output"] = Carrier(first.stream, TOKENS)
-        starts = list(flow.makers[first.root].outputs) if first.root in places else [first.root]
+        starts = flow.beside(first.root)
     else:
         found["embeddings.output"] = "nothing is added to what the first layer reads"
     for i, end in enumerate(layers):
@@ -143,7 +142,7 @@ def _found(graph: Graph) -> dict[str, Site | str]:
         for part, carrier in _layer(ways):
             found[f"layers.{i}.{part}"] = carrier
         found[f"layers.{i}.output"] = Carrier(end, TOKENS)
-        starts = [name for same in ways.same(end) for name in flow.makers[same].outputs if name]
+        starts = [name for same in ways.same(end) for name in flow.beside(same)]
     found |= _heads_of(flow, starts)
     return {name: _site(flow, name, carrier) for name, carrier in found.items()}
 
@@ -162,23 +161,19 @@ def _site(flow: Flow, name: str, carrier: Carrier | str) -> Site | str:
 
 def _layer(ways: Ways) -> Iterator[tuple[str, Carrier | str]]:
     attention = find_attention(ways)
-    added = [(r, term) for r in residuals(ways) for term in terms(ways, r.added)]
-    mixes = set[str]() if attention is None else {attention.node.outputs[0]}
-    mixed = [(r, term) for r, term in added if mixes & (ways.before(term) - ways.before(r.root))]
+    mixed = "" if attention is None else attention.node.outputs[0]
+    shared = [(r, *shares(ways, r, mixed)) for r in residuals(ways)]
     if attention is None:
         reason = _without_attention(ways)
         yield from ((f"attention.{part}", reason) for part in (*_PARTS, "output"))
     else:
         parts = _attention(ways, attention)
         yield from ((f"attention.{part}", parts[part]) for part in _PARTS)
-        yield "attention.output", _last_added(ways, mixed[:1], "the context is added to no stream")
-    rest = [pair for pair in added if pair not in mixed]
+        outputs = [added_part(ways, r, edge) for r, edge, _ in shared if edge]
+        yield "attention.output", outputs[0] if outputs else "the context is added to no stream"
+    rest = [(r, edge) for r, _, edge in shared if edge]
     yield "mlp.hidden", mlp_hidden(ways, rest[-1][1]) if rest else "the layer adds no MLP"
-    yield "mlp.output", _last_added(ways, rest[-1:], "the layer adds no MLP")
-
-
-def _last_added(ways: Ways, added: list[tuple[Residual, str]], without: str) -> Carrier | str:
-    return added_part(ways, *added[-1]) if added else without
+    yield "mlp.output", added_part(ways, *rest[-1]) if rest else "the layer adds no MLP"
 
 
 def _without_attention(ways: Ways) -> str:
@@ -193,13 +188,10 @@ def _attention(ways: Ways, attention: Attention) -> dict[str, Carrier | str]:
     parts = dict(attention.parts)
     anchors = {n: c for n in "qkv" if isinstance(c := parts[n], Carrier)}
     for name, anchor in anchors.items():
-        others = (ways.before(other.edge) for n, other in anchors.items() if n != name)
-        parts[name] = _projection(ways, anchor, frozenset[str]().union(*others))
-    strange = next(
-        (why for n in anchors if isinstance(why := parts[n], str) and _STRANGE in why), ""
-    )
-    if strange:
-        parts = dict.fromkeys(parts, strange)
+        others = [other.edge for n, other in anchors.items() if n != name]
+        parts[name] = _projection(ways, anchor, others)
+        if parts[name] == _STRANGE:
+            return dict.fromkeys(parts, f"{attention.node} works on {_STRANGE}")
     queries = parts["q"]
     heads = queries.heads if isinstance(queries, Carrier) else None
     for name, carrier in parts.items():
@@ -208,7 +200,7 @@ def _attention(ways: Ways, attention: Attention) -> dict[str, Carrier | str]:
     return parts
 
 
-def _projection(ways: Ways, anchor: Carrier, others: frozenset[str]) -> Carrier | str:
+def _projection(ways: Ways, anchor: Carrier, others: list[str]) -> Carrier | str:
     """Where a factor of attention is as its projection gives it, cut into heads if possible."""
     edges = projected(ways, anchor.edge, others)
     if isinstance(edges, str):
@@ -216,7 +208,7 @@ def _projection(ways: Ways, anchor: Carrier, others: frozenset[str]) -> Carrier 
     back = axes_back(ways, anchor.edge, anchor.axes, edges[0])
     known = [name for name in edges if name in back]
     if not known:
-        return f"{_STRANGE} between {edges[0]!r} and {anchor.edge!r}"
+        return _STRANGE
     best = max(known, key=lambda name: (sum(len(a) == 1 for a in back[name]), -len(back[name])))
     return Carrier(best, back[best], _count_heads(ways.flow, back) or anchor.heads)
 
@@ -242,9 +234,10 @@ def _heads_of(flow: Flow, starts: list[str]) -> dict[str, Carrier | str]:
             continue
         linears = [node for node in ways.nodes if flow.is_linear(node)]
         words: Axes = (("batch",), ("token",))[: len(shape) - 1]
+        # A projected embedding and the logits of classes differ in nothing but the name.
         if len(shape) == 2 and (not linears or "embed" in value.name):
             found.setdefault("sentence_embedding", Carrier(value.name, (*words, ("hidden",))))
-        elif len(shape) == 2 and len(linears) == 1 and ways.nodes[-1].op_type == "Tanh":
+        elif len(shape) == 2 and len(linears) == 1 and any(n.op_type == "Tanh" for n in ways.nodes):
             found.setdefault("pooler", Carrier(value.name, (*words, ("hidden",))))
         elif len(shape) in (2, 3) and linears:
             found.setdefault("logits", Carrier(value.name, (*words, ("label",))))
