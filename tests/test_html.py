@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedx.html import Bar, plot, table_of
+from embedx.html import COLOURS, STYLE, Bar, listed, page_of, plot, table_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -43,3 +43,22 @@ def test_bars_are_as_long_as_their_values(values: list[float], even: float | Non
 def test_long_labels_have_room() -> None:
     (text, _) = ElementTree.fromstring(plot([Bar("m" * 60, 1.0, "1")])).iter(f"{SVG}text")
     assert float(text.attrib["x"]) > 60 * 7
+
+
+def test_a_page_is_whole_and_its_title_is_text() -> None:
+    text = page_of("<a> & b", "<h1>x</h1>", "h1 { color: red; }")
+    assert "<title>&lt;a&gt; &amp; b</title>" in text
+    assert text.index("h1 { color: red; }") < text.index("<body>") < text.index("<h1>x</h1>")
+    assert text.startswith("<!DOCTYPE html>")
+
+
+def test_colours_are_there_in_light_and_dark() -> None:
+    light, dark = STYLE.split("@media (prefers-color-scheme: dark)", 1)
+    for name, colours in COLOURS.items():
+        assert f"--{name}: {colours[0]};" in light
+        assert f"--{name}: {colours[1]};" in dark
+
+
+def test_a_list_escapes_its_words() -> None:
+    root = ElementTree.fromstring(listed([("<a>", "&")]))
+    assert [(item.tag, item.text) for item in root] == [("dt", "<a>"), ("dd", "&")]

@@ -174,9 +174,9 @@ class Comparison:
 
 def json_number(number: float | None) -> float | str | None:
     """A number that JSON has; infinity and NaN as text."""
-    if number is None or abs(number) < float("inf"):
+    if number is None or isinstance(number, int):
         return number
-    return str(number)
+    return float(number) if abs(number) < float("inf") else str(float(number))
 
 
 def _elements(seen: Detail | None) -> list[dict[str, Any]]:
@@ -198,7 +198,7 @@ def counted(places: Sequence[Place]) -> str:
     """How many places have which verdict, in a sentence."""
     met = Counter(place.verdict for place in places)
     each = ", ".join(f"{met[v]} {v}" for v in VERDICTS if met[v])
-    return f"{len(places)} place{'s' * (len(places) != 1)}: {each}."
+    return f"{len(places):,} place{'s' * (len(places) != 1)}: {each}."
 
 
 def begins(places: Sequence[Place]) -> str:
@@ -211,8 +211,8 @@ def begins(places: Sequence[Place]) -> str:
     if total == 1:
         return f"One decision fell the other way, {where}."
     if len(flipped) == 1:
-        return f"{total} decisions fell the other way, all {where}."
-    return f"{total} decisions fell the other way, at {len(flipped)} places, the first {where}."
+        return f"{total:,} decisions fell the other way, all {where}."
+    return f"{total:,} decisions fell the other way, at {len(flipped)} places, the first {where}."
 
 
 def short(number: float | None) -> str:
@@ -235,7 +235,7 @@ def shortened(name: str, most: int) -> str:
     """A name of no more than ``most`` letters, without its middle if that is too long.
 
     >>> shortened("/encoder/layer.3/output/MatMul", 20)
-    '/encod...tput/MatMul'
+    '/encode...put/MatMul'
     """
     if len(name) <= most:
         return name
@@ -264,13 +264,13 @@ def _table(outputs: Sequence[Output]) -> list[str]:
     rows = [("output", "verdict", "noise ratio", *shown.values())]
     rows += [
         (
-            shortened(o.name, 24), o.verdict, short(o.noise_ratio),
+            o.name, o.verdict, short(o.noise_ratio),
             *((closeness if m == "cosine" else short)(o.metrics.get(m)) for m in shown),
         )
         for o in outputs
     ]  # fmt: skip
     told = f"(noise ratio: the difference over what rounding explains; from {LINE:g} on it is more)"
-    return [*aligned(rows), told]
+    return [*aligned(_fitted(rows)), told]
 
 
 _MOST = 12
@@ -281,7 +281,7 @@ def _growth(places: Sequence[Place], first: Place | None) -> list[str]:
     rows = [("place", "operator", "verdict", "here", "so far", "flips")]
     rows += [
         (
-            shortened(p.site or p.name, 44), shortened(p.op_type, 20), p.verdict, short(p.local),
+            p.site or p.name, shortened(p.op_type, 20), p.verdict, short(p.local),
             short(p.cumulative), str(p.flips) if p.flips else "",
         )
         for p in _telling(places, first)
@@ -290,7 +290,7 @@ def _growth(places: Sequence[Place], first: Place | None) -> list[str]:
     more = len(places) - len(rows) + 1
     return [
         f"{told}{' (some of them here; --json and --html have all)' if more else ''}",
-        *aligned(rows),
+        *aligned(_fitted(rows)),
         "(times what rounding explains; here: for what the candidate had there; so far: from the "
         "inputs on)",
     ]
@@ -309,7 +309,7 @@ def _telling(places: Sequence[Place], first: Place | None) -> list[Place]:
 
 def _culprit(first: Place, said: str) -> list[str]:
     named = f"{first.op_type} {first.name}"
-    lines = [f"it begins at {named}" + f" ({first.site})" * bool(first.site)]
+    lines = _filled(f"it begins at {named}" + f" ({first.site})" * bool(first.site), "")
     if first.why not in said:
         lines += _filled(first.why, "  ")
     if len(first.covers) > 1:
@@ -326,6 +326,13 @@ def _culprit(first: Place, said: str) -> list[str]:
         ]  # fmt: skip
         lines += [f"  {line}" for line in aligned(rows)]
     return lines
+
+
+def _fitted(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """Rows whose first cells are short enough for a line."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    most = max(_COLUMNS - sum(widths[1:]) - 2 * len(widths[1:]), 12)
+    return [(shortened(first, most), *others) for first, *others in rows]
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -251,7 +251,7 @@ def _values(seen: Detail | None, what: str) -> str:
         beyond = sum(n for power, n in seen.powers if power is not None and 2.0**power > LINE)
         parts.append(
             f"<figure><h3>How far off its elements are, in floors</h3>{drawn}<figcaption>"
-            f"{same} of {total} elements are the same, {beyond} are beyond {LINE:g} floors. "
+            f"{same:,} of {total:,} elements are the same, {beyond:,} are beyond {LINE:g} floors. "
             "The heights are square roots of counts.</figcaption></figure>"
         )
     return f'<div class="two">{"".join(parts)}</div>'
