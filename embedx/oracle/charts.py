@@ -181,7 +181,7 @@ def histogram(seen: Detail) -> str:
     line = round(math.log2(LINE))
     powers = range(min(*counts, line), max(*counts, line + 1) + 1)
     width, most = 460, max(counts.values())
-    step = (width - 16) / len(powers)
+    step = (width - 30) / len(powers)
     drawn = []
     every = -(-len(powers) // 9)
     for i, power in enumerate(powers):

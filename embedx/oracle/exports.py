@@ -43,6 +43,8 @@ def model_explorer(comparison: Comparison, metric: Metric = "local") -> dict[str
     worst_first = sorted(comparison.places, key=lambda p: -VERDICTS.index(p.verdict))
     for place in worst_first:
         value = json_number(getattr(place, metric))
+        if place.verdict == "identical" and metric == "local":
+            value = 0.0  # integers, too, which have no floor
         if value is not None:
             colour = _colour(metric, place)
             results.update({node: {"value": value, "bgColor": colour} for node in place.covers})

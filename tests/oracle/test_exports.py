@@ -35,6 +35,12 @@ def test_a_node_that_is_part_of_a_right_piece_is_right() -> None:
         assert results["shared"] == results["right"] != results["wrong"]
 
 
+def test_integers_that_are_right_have_a_value() -> None:
+    whole = place("whole", "identical", local=None, cumulative=None)
+    data = model_explorer(comparison([whole]))["main_graph"]
+    assert data["results"] == {"whole": {"value": 0.0, "bgColor": "#6f737c"}}
+
+
 def test_what_has_come_together_is_coloured_by_its_size() -> None:
     results = model_explorer(faulty(), "cumulative")["main_graph"]["results"]
     assert results["end"] == {"value": 200.0, "bgColor": "#b8340b"}
