@@ -45,7 +45,7 @@ class Trouble:
     overflows: int
     """How many numbers are too large."""
     lost: int
-    """How many rows are lost, being too small or made of a constant that is."""
+    """How many rows are lost, being too small, or made of a constant that half precision lacks."""
     batch: int
     """In which batch it was first seen."""
     edges: frozenset[str]
@@ -218,10 +218,11 @@ class _Rounding:
         self._wide, self._careful = wide, careful
         constants = {k: v for k, v in graph.constants.items() if v.dtype == np.float32}
         dense = {k: v for k, v in constants.items() if isinstance(v, np.ndarray) and v.size}
-        self.masks = {k for k, v in dense.items() if v.min() < -LARGEST}
+        self.masks = {k for k, v in dense.items() if _is_mask(v)}
         """Edges with what masks are filled with, which may as well be infinite."""
-        self._tiny = {k: v for k, v in dense.items() if np.any((v != 0) & (np.abs(v) < _LEAST))}
-        self._tiny = {k: v for k, v in self._tiny.items() if k not in wide}
+        changed = {k for k, v in dense.items() if _changes(v)} - self.masks - wide
+        self._changed = {k: dense[k] for k in changed}
+        """Constants that half precision cannot hold."""
 
     def round(self, node: Node, inputs: Sequence[Any], outputs: list[Any], batch: int) -> None:
         """Put rounded results in place of a node's."""
@@ -256,11 +257,11 @@ class _Rounding:
             noise = np.where(finite, noise, 0)
         lost = _lost_rows(np.where(finite, value, 0), noise)
         edges = {name}
-        tiny = self._tiny.keys() & set(node.inputs)
-        if tiny:
+        constants = self._changed.keys() & set(node.inputs)
+        if constants:
             right = self._with_constants(node, inputs)
             lost_by_constant = _lost_rows(right, right - value)
-            edges |= tiny if lost_by_constant else set()
+            edges |= constants if lost_by_constant else set()
             lost = max(lost, lost_by_constant)
         nan = bool(np.isnan(value).any()) and not any(
             _is_float(x) and np.isnan(x).any() for x in inputs
@@ -284,10 +285,20 @@ class _Rounding:
 
     def _with_constants(self, node: Node, inputs: Sequence[Any]) -> Array:
         """What the node makes with the constants that the file has."""
-        given = [self._tiny.get(n, x) for n, x in zip(node.inputs, inputs, strict=False)]
+        given = [self._changed.get(n, x) for n, x in zip(node.inputs, inputs, strict=False)]
         with np.errstate(all="ignore"):
             result = bind(node, "exact")(*given)
         return np.asarray(result[0] if isinstance(result, tuple) else result)
+
+
+def _is_mask(constant: Array) -> bool:
+    return bool((constant < -LARGEST).any() and ((constant < -LARGEST) | (constant == 0)).all())
+
+
+def _changes(constant: Array) -> bool:
+    """Whether there is a number in it that is too large or too small for half precision."""
+    sizes = np.abs(constant[np.isfinite(constant) & (constant != 0)])
+    return bool(sizes.size and (sizes.max() > LARGEST or sizes.min() < _LEAST))
 
 
 def _lost_rows(value: Array, noise: Array) -> int:

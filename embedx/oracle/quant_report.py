@@ -204,7 +204,7 @@ def _half(found: InHalf) -> str:
         )
         for t in half.troubles[:_TROUBLES]
     ]
-    lines.append("  overflow: numbers above 65504. lost: rows too small for their digits.")
+    lines.append("  overflow: numbers above 65504; lost: rows that are too small, or made of a constant that is")
     lines += _table(("node", "", "largest", "overflow", "lost"), rows, left=2)
     if len(half.troubles) > _TROUBLES:
         lines.append(f"  ... {len(half.troubles)} nodes in all")

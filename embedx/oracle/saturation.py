@@ -40,7 +40,7 @@ class Overflows:
     """How many sums of pairs there are, over all texts."""
     overflows: int
     texts: tuple[int, ...]
-    """How many overflow in each text."""
+    """How many overflow in each text, with inputs that come of exact sums."""
 
 
 @dataclass(frozen=True)
@@ -120,19 +120,28 @@ def saturation(
     chosen = [p for p in kind if p.candidate.node.op_type in _MATRICES]
     if not kind:
         return None
-    constants = side.products.constants
-    counts = {p: list[int]() for p in chosen}
+    weights = {p: _weights(p.candidate, side.products.constants) for p in chosen}
+    risky = {p: risks(b) for p, b in weights.items()}
+    counts: dict[Pair, list[int]] = {p: [] for p in chosen}
     sums = dict.fromkeys(chosen, 0)
 
     def counted(pair: Pair) -> Callable[[Mapping[str, Array]], Array]:
-        b = _weights(pair.candidate, constants)
-        risky = risks(b)
+        inner, columns = weights[pair].shape
+
+        def value(values: Mapping[str, Array]) -> Array:
+            a = _inputs(pair.candidate, values)[0].reshape(-1, inner)
+            counts[pair].append(int(saturating(a, risky[pair], columns)[0].sum()))
+            sums[pair] += len(a) * -(-inner // 2) * columns
+            return values[pair.candidate.target]
+
+        return value
+
+    def saturated(pair: Pair) -> Callable[[Mapping[str, Array]], Array]:
+        inner, columns = weights[pair].shape
 
         def value(values: Mapping[str, Array]) -> Array:
             a, scale, zero = _inputs(pair.candidate, values)
-            rows, excess = saturating(a.reshape(-1, len(b)), risky, b.shape[1])
-            counts[pair].append(int(rows.sum()))
-            sums[pair] += len(rows) * -(-len(b) // 2) * b.shape[1]
+            _, excess = saturating(a.reshape(-1, inner), risky[pair], columns)
             if not excess.any():
                 return values[pair.candidate.target]
             total = _sums(pair.candidate, values, a, zero) + excess.reshape(*a.shape[:-1], -1)
@@ -156,14 +165,14 @@ def saturation(
 
         return value
 
-    saturated = embeddings(side, {p: counted(p) for p in chosen}, texts)
-    reduced = embeddings(side, {p: seven_bits(p) for p in chosen}, texts)
+    ways = (counted, saturated, seven_bits)
+    _, *rows = (embeddings(side, {p: how(p) for p in chosen}, texts) for how in ways)
     return Saturation(
         products=tuple(Overflows(p, sums[p], sum(counts[p]), tuple(counts[p])) for p in chosen),
         uncounted=tuple(str(p.candidate.node) for p in kind if p not in chosen),
         cosine=mean_cosine(reference, candidate),
-        saturated=mean_cosine(reference, saturated),
-        seven_bits=mean_cosine(reference, reduced),
+        saturated=mean_cosine(reference, rows[0]),
+        seven_bits=mean_cosine(reference, rows[1]),
     )
 
 
