@@ -269,7 +269,7 @@ def _table(outputs: Sequence[Output]) -> list[str]:
         )
         for o in outputs
     ]  # fmt: skip
-    told = f"(noise ratio: the difference over what rounding explains; from {LINE:g} on it is more)"
+    told = f"(noise ratio: the difference in noise floors: what rounding explains; line: {LINE:g})"
     return [*aligned(_fitted(rows)), told]
 
 
@@ -278,11 +278,12 @@ _MOST = 12
 
 
 def _growth(places: Sequence[Place], first: Place | None) -> list[str]:
-    rows = [("place", "operator", "verdict", "here", "so far", "flips")]
+    flips = any(p.flips for p in places)
+    rows = [("place", "operator", "verdict", "here", "so far", *["flips"] * flips)]
     rows += [
         (
             p.site or p.name, shortened(p.op_type, 20), p.verdict, short(p.local),
-            short(p.cumulative), str(p.flips) if p.flips else "",
+            short(p.cumulative), *[str(p.flips or "")] * flips,
         )
         for p in _telling(places, first)
     ]  # fmt: skip
@@ -291,8 +292,7 @@ def _growth(places: Sequence[Place], first: Place | None) -> list[str]:
     return [
         f"{told}{' (some of them here; --json and --html have all)' if more else ''}",
         *aligned(_fitted(rows)),
-        "(times what rounding explains; here: for what the candidate had there; so far: from the "
-        "inputs on)",
+        "(in noise floors; here: for what the candidate had there; so far: from the inputs on)",
     ]
 
 

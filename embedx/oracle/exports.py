@@ -10,7 +10,7 @@ from embedx.errors import ConfigError
 from embedx.html import COLOURS
 from embedx.oracle.comparison import Comparison, Place, json_number
 from embedx.oracle.detail import EDGES, Detail
-from embedx.oracle.verdicts import LINE, VERDICTS
+from embedx.oracle.verdicts import LINE, VERDICTS, Verdict
 
 Metric: TypeAlias = Literal["local", "cumulative", "deviation", "flips"]
 
@@ -24,40 +24,51 @@ _ENDLESS = 1e308
 """Above every value: Model Explorer's thresholds are upper bounds."""
 
 
-def model_explorer(comparison: Comparison, metric: Metric = "local") -> dict[str, Any]:
+def model_explorer(comparison: Comparison, metric: Metric | None = None) -> dict[str, Any]:
     """Node data for Model Explorer: a value and a colour for each node that has been compared.
 
     The keys are the ids that the ONNX adapter (``model-explorer-onnx``) gives the nodes: their
-    names in the file. Nodes without a name go by their first output, which adapters that tell of
-    tensors' names find. A node that several places cover has the best of their verdicts, for what
-    is part of a right piece is right. A graph of another name than ``main_graph`` is in the data
-    under both.
+    names in the file, and ``[value] NAME`` for an output. Nodes without a name go by their first
+    output, which adapters that tell of tensors' names find. A node that several places cover has
+    the best of their verdicts, for what is part of a right piece is right. A graph of another name
+    than ``main_graph`` is in the data under both.
 
-    Raises ConfigError for what is no metric, and where only outputs have been compared.
+    ``metric`` is ``"local"`` if places have been compared, and ``"cumulative"`` for outputs alone.
+    Raises ConfigError for what is no metric, and for local values where only outputs are known.
     """
+    metric = metric or ("local" if comparison.places else "cumulative")
     if metric not in METRICS:
         raise ConfigError(f"the metric is one of {', '.join(METRICS)}, not {metric!r}")
-    if not comparison.places:
-        raise ConfigError("Model Explorer shows values of nodes: compare at level sites or nodes")
+    if metric == "local" and not comparison.places:
+        raise ConfigError(
+            "nodes have local values where they are compared: at level sites or nodes"
+        )
     results: dict[str, Any] = {}
-    worst_first = sorted(comparison.places, key=lambda p: -VERDICTS.index(p.verdict))
-    for place in worst_first:
-        value = json_number(getattr(place, metric))
+    for place in sorted(comparison.places, key=lambda p: -VERDICTS.index(p.verdict)):
+        value = getattr(place, metric)
         if place.verdict == "identical" and metric == "local":
             value = 0.0  # integers, too, which have no floor
-        if value is not None:
-            colour = _colour(metric, place)
-            results.update({node: {"value": value, "bgColor": colour} for node in place.covers})
+        results.update(_results(place.covers, metric, value, place.verdict))
+    for output in comparison.outputs if metric != "local" else ():
+        deviation = None if output.detail is None else output.detail.deviation
+        known = {"cumulative": output.noise_ratio, "deviation": deviation, "flips": output.flips}
+        results.update(_results([f"[value] {output.name}"], metric, known[metric], output.verdict))
     data = {"results": results, "thresholds": _thresholds(metric)}
     return dict.fromkeys((_MAIN, comparison.graph or _MAIN), data)
 
 
-def _colour(metric: Metric, place: Place) -> str:
-    """By the verdict on the place alone; for what has come together so far, by its size."""
-    if metric != "cumulative" or place.cumulative is None:
-        return COLOURS[place.verdict][0]
-    known = (t["bgColor"] for t in _thresholds(metric) if place.cumulative <= t["value"])
-    return next(known, COLOURS["suspicious"][0])
+def _results(
+    nodes: Iterable[str], metric: Metric, value: float | None, verdict: Verdict
+) -> Iterator[tuple[str, Any]]:
+    """The colour is the verdict's; that of what has come together so far is of its size."""
+    if value is not None:
+        colour = COLOURS[verdict][0]
+        if metric == "cumulative":
+            colour = next(
+                (t["bgColor"] for t in _thresholds(metric) if value <= t["value"]), colour
+            )
+        shown = {"value": json_number(value), "bgColor": colour}
+        yield from ((node, shown) for node in nodes)
 
 
 def _thresholds(metric: Metric) -> list[dict[str, Any]]:

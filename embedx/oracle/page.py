@@ -148,10 +148,9 @@ def _outputs(comparison: Comparison) -> str:
         if o.why
     ]
     return (
-        "<h2>Outputs</h2>\n<p>The noise ratio is the difference over what rounding explains, for "
-        f"this model and these inputs. Honest runtimes stay below {LINE:g}.</p>\n"
-        + _rows(header, rows)
-        + "\n".join(whys)
+        "<h2>Outputs</h2>\n<p>The noise ratio is the difference in noise floors. A floor is what "
+        "rounding explains, for this model and these inputs; honest runtimes stay below "
+        f"{LINE:g}.</p>\n" + _rows(header, rows) + "\n".join(whys)
     )
 
 
@@ -192,8 +191,8 @@ def _culprit(comparison: Comparison) -> str:
             facts.append(("site", f"<code>{escape(first.site)}</code>"))
         facts += [
             ("edge", f"<code>{escape(first.edge)}</code>"),
-            ("here", f"{short(first.local)} times what rounding explains"),
-            ("so far", f"{short(first.cumulative)} times"),
+            ("here", f"{short(first.local)} noise floors"),
+            ("so far", f"{short(first.cumulative)} noise floors"),
         ]
         if len(first.covers) > 1:
             names = escape(", ".join(first.covers))
@@ -288,7 +287,7 @@ def _places(comparison: Comparison) -> str:
     return (
         f"<h2>All places</h2>\n<p>{escape(counted(comparison.places))} <i>Here</i> is what happens "
         "between the places before and this one, with what the candidate itself had there; <i>so "
-        "far</i> is since the inputs. Both are in times what rounding explains.</p>\n"
+        "far</i> is since the inputs. Both are in noise floors.</p>\n"
         f"<fieldset>{boxes}</fieldset>\n"
         + wide(f'<table class="left places">\n<tr>{head}</tr>\n{body}\n</table>')
     )

@@ -53,9 +53,15 @@ def test_each_metric_is_json_without_nan(metric: str) -> None:
     json.dumps(model_explorer(comparison(places, graph=""), metric), allow_nan=False)  # type: ignore[arg-type]
 
 
-def test_model_explorer_needs_places_and_a_metric_that_exists() -> None:
+def test_outputs_alone_have_values_too() -> None:
+    data = model_explorer(comparison())["main_graph"]
+    assert data["results"] == {"[value] vector": {"value": 1.25, "bgColor": "#14766a"}}
+    assert "[value] vector" in model_explorer(faulty(), "deviation")["main_graph"]["results"]
+
+
+def test_model_explorer_needs_a_metric_that_exists_and_is_known() -> None:
     with pytest.raises(ConfigError, match="level sites or nodes"):
-        model_explorer(comparison())
+        model_explorer(comparison(), "local")
     with pytest.raises(ConfigError, match="local, cumulative, deviation, flips, not 'size'"):
         model_explorer(faulty(), "size")  # type: ignore[arg-type]
 
