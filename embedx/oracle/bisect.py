@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from embedx.errors import ConfigError, EmbedxError
+from embedx.errors import ConfigError, EmbedxError, ModelError
 from embedx.machine import machine
 from embedx.model.graph import Graph
 from embedx.model.onnx_writer import write_model
 from embedx.oracle.candidates import Stored
-from embedx.oracle.changes import changes, put_back
+from embedx.oracle.changes import Change, changes, put_back
 from embedx.oracle.compare import Feeds, Opened, Source, compare, opened, read_source
 from embedx.oracle.comparison import Comparison, Place
 from embedx.oracle.inputs import made_up_feeds
@@ -249,8 +249,11 @@ def _in_file(piece: Piece, theirs: Graph, trial: Trial) -> Cause:
     if len(ours.outputs) != 1 or len(other.outputs) != 1:
         return Cause("file", (), "the candidate's file: the reference's shows nothing")
 
-    def heals(some: Sequence[Any]) -> bool:
-        back = put_back(ours, other, some)
+    def heals(some: Sequence[Change]) -> bool:
+        try:
+            back = put_back(ours, other, some)
+        except ModelError:  # not everything can be put back alone
+            return False
         return trial.heals(replace(piece, theirs=back))
 
     found = changes(ours, other)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from embedx.model.graph import Array, Graph, Node, SparseTensor
+from embedx.model.graph import Array, Graph, Node, SparseTensor, reads
 from embedx.oracle.matching import difference_told
 from embedx.rewrite.normal import drop_dead, renamed, sort_nodes, unused_suffix
 from embedx.run.binding import bind
@@ -51,6 +51,7 @@ def changes(ours: Graph, theirs: Graph) -> list[Change]:
             found[pair] = _constants(ours, theirs, *pair)
         elif one is None or other is None or not _same_kind(one, other, pair):
             found[pair] = [_rewired(one, other, pair)]
+            waiting += [(name, name) for name in _anchors(ours, theirs, *pair)]
         else:
             found[pair] = _attributes(one, other)
             for i, edges in enumerate(zip(one.inputs, other.inputs, strict=True)):
@@ -70,34 +71,77 @@ def put_back(ours: Graph, theirs: Graph, some: Sequence[Change]) -> Graph:
     """The second graph with some changes undone."""
     fed = {v.name for v in (*ours.inputs, *theirs.inputs)}
     suffix, makers = unused_suffix(theirs, "reference"), ours.producers()
-
-    def brought(name: str) -> str:
-        return name if not name or name in fed else name + suffix
-
     ends, attributes = {}, {}
+    anchors: dict[str, str] = {}
     for change in some:
         if change.attribute:
             attributes[change.theirs, change.attribute] = makers[change.ours].attributes
         else:
-            ends.update(dict.fromkeys(change.uses or [("", 0)], brought(change.ours)))
-    nodes = [renamed(node, brought, {}) for node in ours.nodes] if ends else []
+            ends.update(dict.fromkeys(change.uses or [("", 0)], change.ours))
+            anchors.update({k: k for k in _anchors(ours, theirs, change.ours, change.theirs)})
+
+    def brought(name: str) -> str:
+        return anchors.get(name) or (name if not name or name in fed else name + suffix)
+
+    nodes = [
+        renamed(node, brought, {}) for node in ours.nodes if not anchors.keys() & {*node.outputs}
+    ]
     for node in theirs.nodes:
         first = node.outputs[0]
-        inputs = (ends.get((first, i), name) for i, name in enumerate(node.inputs))
+        inputs = (
+            brought(ends[first, i]) if (first, i) in ends else name
+            for i, name in enumerate(node.inputs)
+        )  # fmt: skip
         values = dict(node.attributes)
         for (edge, name), before in attributes.items():
             if edge == first:
                 values.pop(name, None)
                 values.update({name: before[name]} if name in before else {})
         nodes.append(replace(node, inputs=tuple(inputs), attributes=values))
-    initializers = {brought(k): v for k, v in ours.initializers.items()} if ends else {}
+    initializers = {brought(k): v for k, v in ours.initializers.items()}
     made = replace(
         theirs, nodes=tuple(nodes), values={}, opsets={**ours.opsets, **theirs.opsets},
         initializers={**initializers, **theirs.initializers},
     )  # fmt: skip
     if ("", 0) in ends:
-        made = _ending(made, ends["", 0])
+        made = _ending(made, brought(ends["", 0]))
     return drop_dead(sort_nodes(made))
+
+
+def _anchors(ours: Graph, theirs: Graph, one: str, other: str) -> list[str]:
+    """The nearest edges before ``one`` that both graphs have, made by nodes of one kind.
+
+    None of them is computed from ``other`` in the second graph.
+    """
+    makers = ours.producers(), theirs.producers()
+    found: dict[str, None] = {}
+    seen, waiting = {one}, [one]
+    while waiting:
+        node = makers[0].get(waiting.pop())
+        for name in () if node is None else reads(node):
+            if name in seen:
+                continue
+            seen.add(name)
+            maker, counterpart = makers[0].get(name), makers[1].get(name)
+            if (
+                maker and counterpart and _same_kind(maker, counterpart, (name, name))
+                and not _depends(theirs, name, other)
+            ):  # fmt: skip
+                found[name] = None
+            else:
+                waiting.append(name)
+    return list(found)
+
+
+def _depends(graph: Graph, edge: str, on: str) -> bool:
+    makers = graph.producers()
+    seen, waiting = {edge}, [edge]
+    while waiting and on not in seen:
+        node = makers.get(waiting.pop())
+        fresh = [] if node is None else [name for name in reads(node) if name not in seen]
+        seen.update(fresh)
+        waiting += fresh
+    return on in seen and on != edge
 
 
 def _ending(graph: Graph, edge: str) -> Graph:
