@@ -51,11 +51,13 @@ class Flow:
 
     def is_rounded(self, edge: str) -> bool:
         """Whether an edge is known to hold integers."""
+        node = self.makers.get(edge)
+        while edge not in self._types and node is not None and node.op_type in MOVES:
+            edge = node.inputs[0]
+            node = self.makers.get(edge)
         if edge in self._types:
             return self._types[edge] not in FLOATS
-        node = self.makers.get(edge)
-        moved = node is not None and node.op_type in MOVES and self.is_rounded(node.inputs[0])
-        return moved or (node is not None and node.op_type.startswith("QLinear"))
+        return node is not None and node.op_type.startswith("QLinear")
 
     def shape(self, edge: str) -> Shape:
         """The shape of an edge, by the operators' rules or else as the file declares it."""
@@ -127,10 +129,14 @@ class Ways:
         """The inputs of a node that come along the ways."""
         return [name for name in dict.fromkeys(reads(node)) if name in self._edges]
 
-    def leads(self, edge: str, end: str, beside: str = "") -> bool:
-        """Whether a way leads from one edge to another one, and none to the one beside."""
-        bit = self._bits.get(edge, 0)
-        return bool(bit & self._above.get(end, 0) & ~self._above.get(beside, 0))
+    def bits(self, edges: Iterable[str]) -> int:
+        """Some of the edges as a set of bits."""
+        return sum(self._bits[name] for name in set(edges) & self._edges)
+
+    def leads(self, edge: str | int, end: str, beside: str = "") -> bool:
+        """Whether a way leads from an edge, or one of some, to another, and none to ``beside``."""
+        bits = self._bits.get(edge, 0) if isinstance(edge, str) else edge
+        return bool(bits & self._above.get(end, 0) & ~self._above.get(beside, 0))
 
     def maker(self, edge: str) -> Node | None:
         """The node on the ways that makes an edge."""

@@ -34,15 +34,16 @@ def residuals(ways: Ways) -> list[Residual]:
     """The additions on the ways whose one operand is made of the other by a product."""
     # Some models mix their tokens by a Fourier transform.
     works = [n for n in ways.nodes if ways.flow.is_product(n) or n.op_type == "DFT"]
+    made_by_work = ways.bits(node.outputs[0] for node in works)
     found = []
     for node in ways.nodes:
         operands = ways.data(node) if node.op_type in (*_ADDITIONS, *_BIAS_OF) else []
         for edge in operands:
             root = ways.same(edge)[-1]
-            roots = ways.flow.beside(root)
+            roots = ways.bits(ways.flow.beside(root))
             for added in operands:
-                made = edge != added and any(ways.leads(name, added) for name in roots)
-                if made and any(ways.leads(n.outputs[0], added, root) for n in works):
+                made = edge != added and ways.leads(roots, added)
+                if made and ways.leads(made_by_work, added, root):
                     found.append(Residual(node, root, ways.origin(edge), added))
     return found
 
@@ -52,19 +53,13 @@ def shares(ways: Ways, residual: Residual, mixed: str) -> tuple[str | None, str 
 
     Attention and MLP may be added together.
     """
-    terms = _terms(ways, residual.added)
+    node = ways.maker(residual.added)
+    terms = ways.data(node) if node is not None and node.op_type == "Add" else [residual.added]
     first = [term for term in terms if ways.leads(mixed, term, residual.root)]
     second = [term for term in terms if term not in first]
     if len(first) == len(second) == 1:
         return first[0], second[0]
     return (residual.added, None) if first else (None, residual.added)
-
-
-def _terms(ways: Ways, edge: str) -> list[str]:
-    node = ways.maker(edge)
-    if node is None or node.op_type != "Add" or len(ways.data(node)) < 2:
-        return [edge]
-    return [term for name in ways.data(node) for term in _terms(ways, name)]
 
 
 def projected(ways: Ways, end: str, others: Sequence[str] = ()) -> list[str] | str:

@@ -468,6 +468,14 @@ def test_a_graph_without_layers_says_so() -> None:
     assert absent_sites(graph) == {"layers.0.output": "no residual stream runs through layers"}
 
 
+def test_long_chains_are_followed_without_recursion() -> None:
+    steps = ((i, i + 1, max(i - 3, 0)) for i in range(1500))
+    chain = "".join(f"p{i} = MatMul(x{i}, q)  x{j} = Add(p{i}, x{k})  " for i, j, k in steps)
+    moved = "".join(f"t{i + 1} = Transpose<perm = [0, 1, 2]>(t{i})  " for i in range(1500))
+    graph = one_layer(f"x0 = Identity(x)  {chain} t0 = Add(x1500, x0)  {moved} y = Identity(t1500)")
+    assert find_sites(graph)["embeddings.output"].edge == "x"
+
+
 def test_outputs_behind_the_last_layer_have_names() -> None:
     assert find_sites(loaded(bert(head=True)))["logits"].axes == ("batch", "token", "label")
     body = f"""{PLAIN.replace("y = Add(m, a)", "l = Add(m, a)")} g0 = Gather<axis = 1>(l, zero_at)
