@@ -22,7 +22,8 @@ from tests.tiny import bert
 
 def vpmaddubsw(a: Array, b: Array) -> tuple[int, list[list[int]]]:
     """The number of sums of pairs that saturate, and the product that comes of them."""
-    count, product = 0, []
+    count = 0
+    product: list[list[int]] = []
     for row in a.tolist():
         product.append([])
         for column in b.T.tolist():
@@ -88,8 +89,10 @@ def test_seven_bits_are_foretold(tmp_path: Path) -> None:
     full = study(source, dynamic(source, tmp_path / "int8.onnx"), TEXTS, regain_texts=1).lost
     reduced = dynamic(source, tmp_path / "int7.onnx", reduce_range=True)
     really = study(source, reduced, TEXTS, regain_texts=1).lost
-    assert full is not None and full.saturation is not None
-    assert really is not None and really.saturation is not None
+    assert full is not None
+    assert full.saturation is not None
+    assert really is not None
+    assert really.saturation is not None
     assert sum(o.overflows for o in really.saturation.products) == 0
     mean = really.consequences.mean_cosine
     assert 1 - full.saturation.seven_bits == pytest.approx(1 - mean, rel=0.02)
