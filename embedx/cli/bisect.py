@@ -43,11 +43,12 @@ def _bisect(options: argparse.Namespace) -> None:
         options.model, options.candidate, with_=options.engine, inputs=options.inputs,
         texts=texts_in(options.texts), seeds=options.seeds,
     )  # fmt: skip
-    written = write_repro(found, options.repro) if options.repro and found.parted else []
+    written = write_repro(found, options.repro) if options.repro and found.piece else []
     if options.json:
         print_json({**found.document, "repro": str(options.repro) if written else None})
     else:
-        repro = f"\n\nrepro      {written[0]}" if written else ""
-        say(f"{found}{repro}")
+        none = "none, since no piece was found to show it" if options.repro else ""
+        repro = written[0] if written else none
+        say(f"{found}\n\nrepro      {repro}" if repro and found.parted else str(found))
     if found.parted:
         raise Ended(1)

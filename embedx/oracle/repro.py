@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ class _Evidence:
         self.edge = edge
         self.place: tuple[int, ...] = ()
         self.allowed = 0.0
-        """How far off a row may be, root mean square; or nothing may be, if 0."""
+        """How far off the place may be, root mean square; nothing may be, if 0."""
         self.off = float("nan")
         if self.found.shape == self.exact.shape and is_floating(self.exact.dtype):
             self._measure(referee, piece)
@@ -134,32 +135,10 @@ def title(found: Bisection) -> str:
 def _report(found: Bisection, piece: Piece, evidence: _Evidence) -> str:
     exact, wrong = evidence.exact[evidence.place], evidence.found
     seen = wrong[evidence.place] if wrong.shape == evidence.exact.shape else wrong
-    size = len(piece.graph.nodes)
-    operators = ", ".join(dict.fromkeys(node.operator for node in piece.graph.nodes))
-    file = "candidate.onnx" if piece.theirs is not None else "model.onnx"
-    cause = "" if found.cause is None else f" Made by: {found.cause.why}."
-    figures = (
-        f"{_at(evidence)} is off by {evidence.off:.3g} (root mean square), where rounding "
-        f"explains {evidence.allowed / LINE:.3g}"
-        if evidence.allowed
-        else f"{_at(evidence)} differs, where nothing may be rounded or the shape is another"
-    )
-    source = found.comparison.reference
-    node = (
-        ""
-        if found.first is None
-        else f" It is what is left of {source!r} around "
-        + (
-            f"{found.first.op_type} {found.first.name!r}"
-            + (f" ({found.first.site})" if found.first.site else "")
-            + ", on the values that came in there."
-        )
-    )
+    allowed = f"{evidence.allowed:.6g} off, root mean square" if evidence.allowed else "equal"
     return f"""# {title(found)}
 
-`{file}`, run by {found.engine}, gives an output that exact arithmetic with one rounding at each
-operator does not give: {figures}. The model has {size} {"node" if size == 1 else "nodes"} \
-({operators}).{node}{cause}
+{fill(_paragraph(found, piece, evidence), 100, break_long_words=False, break_on_hyphens=False)}
 
 ## How to see it
 
@@ -175,12 +154,43 @@ operator does not give: {figures}. The model has {size} {"node" if size == 1 els
 |---|---|
 | expected | `{_numbers(exact)}` |
 | actual | `{_numbers(seen)}` |
-| allowed | {f"{evidence.allowed:.6g} off, root mean square" if evidence.allowed else "equal"} |
+| allowed | {allowed} |
 
 ## Environment
 
 {_environment(found.environment)}
 """
+
+
+def _paragraph(found: Bisection, piece: Piece, evidence: _Evidence) -> str:
+    """What is wrong, where, and what makes it."""
+    nodes = piece.graph.nodes
+    file = "model.onnx" if piece.theirs is None else "candidate.onnx"
+    size = f"{len(nodes)} node{'s' * (len(nodes) > 1)}"
+    operators = ", ".join(dict.fromkeys(node.operator for node in nodes))
+    figures = (
+        f"is off by {evidence.off:.3g}, where rounding explains {evidence.allowed / LINE:.3g}"
+        if evidence.allowed
+        else "is another"
+    )
+    sentences = [
+        f"`{file}`, run by {found.engine}, gives an output that exact arithmetic, rounded once at "
+        f"each operator, does not give: {_at(evidence)} {figures}.",
+        f"The model has {size} ({operators}), fed with the values that came in there.",
+    ]
+    if piece.theirs is not None:
+        sentences[1] = f"`model.onnx` has what should be there: {size} ({operators})."
+    if found.first is not None:
+        site = f" ({found.first.site})" * bool(found.first.site)
+        source = Path(found.comparison.reference).name
+        sentences.append(
+            f"It is cut out of {source}, around {found.first.op_type} {found.first.name!r}{site}."
+        )
+    if found.cause is not None:
+        sentences.append(f"Made by {found.cause.why}.")
+        if found.cause.kind == "optimizers" and found.cause.names:
+            sentences.append(f"With `disabled_optimizers={[*found.cause.names]}` it is right.")
+    return " ".join(sentences)
 
 
 def _at(evidence: _Evidence) -> str:

@@ -58,5 +58,5 @@ def test_no_difference_ends_with_zero(run: Any, folder: Path, tmp_path: Path) ->
 
 def test_wrong_arguments(run: Any, folder: Path, tmp_path: Path) -> None:
     assert run("bisect", folder, "--with", "nonsense")[0] == 2
-    assert run("bisect", tmp_path / "missing.onnx")[0] == 3
+    assert run("bisect", tmp_path / "missing.onnx")[0] == 4
     assert run("bisect", folder, "--inputs", tmp_path / "missing.npz")[0] == 4

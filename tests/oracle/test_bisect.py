@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
 from embedx.errors import ConfigError
 from embedx.oracle.bisect import bisect
@@ -140,3 +141,27 @@ def test_seeds_make_inputs_up(tmp_path: Path) -> None:
         bisect(model, seeds=0)
     with pytest.raises(ConfigError, match="made up"):
         bisect(model, seeds=2, texts=["a"])
+
+
+def test_an_inexact_kernel_of_onnxruntime() -> None:
+    """Its DFT really is that inexact (onnxruntime 1.32)."""
+    nodes = [
+        helper.make_node("Unsqueeze", ["x", "last"], ["u"], name="unsqueeze"),
+        helper.make_node("DFT", ["u", "", "one"], ["d"], name="dft"),
+        helper.make_node("Gather", ["d", "zero"], ["y"], name="real", axis=-1),
+    ]
+    weights = {"last": [-1], "one": 1, "zero": 0}
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["batch", 384]) for n in "xy")
+    graph = helper.make_graph(
+        nodes, "mixing", [x], [y],
+        [numpy_helper.from_array(np.array(v), k) for k, v in weights.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    feeds = {"x": np.random.default_rng(0).normal(size=(4, 384)).astype(np.float32)}
+    found = bisect(model, inputs=feeds)
+    assert found.first is not None
+    assert found.first.name == "dft"
+    assert found.cause is not None
+    assert (found.cause.kind, found.cause.names) == ("kernel", ())
+    assert found.piece is not None
+    assert [n.name for n in found.piece.graph.nodes] == ["dft"]
