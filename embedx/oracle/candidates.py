@@ -45,6 +45,8 @@ class Candidate:
         """What messages call it."""
         self.graph = graph
         """Whose edges it has, in normal form; None if only their names are known."""
+        self.made: Graph | None = None
+        """What an optimizing runtime makes of the graph, where it may round more for it."""
 
     def shown(self) -> set[str]:
         """The edges of which it can give values."""
@@ -88,15 +90,20 @@ def candidate_of(
     check_peers([name], with_texts=False)
     level = {"level": rest or "all", "disabled": list(disabled)} if name == "onnxruntime" else {}
     job = {"model": str(model), "threads": threads, **level}
-    if inner and level and level["level"] != "off":
+    found = _Peer(engine, graph, job, folder)
+    rounded = any(node.op_type == "DequantizeLinear" for node in graph.walk())
+    if level and level["level"] != "off" and (inner or rounded):
         saved = folder / "optimized.onnx"
         Runtime(name, {**job, "saved": str(saved)}).__exit__()
         try:
             optimized = normal_form(read_model(saved))
         except (InputError, ModelError) as error:
             raise ConfigError(f"{engine} does not show its graph: {error}") from error
-        return _Peer(engine, optimized, {**job, "model": str(saved), "level": "off"}, folder)
-    return _Peer(engine, graph, job, folder)
+        if inner:
+            job = {**job, "model": str(saved), "level": "off"}
+            found = _Peer(engine, optimized, job, folder)
+        found.made = optimized
+    return found
 
 
 class _Embedx(Candidate):

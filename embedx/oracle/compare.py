@@ -19,14 +19,14 @@ from embedx.model.onnx_file import read_model
 from embedx.model.onnx_writer import write_model
 from embedx.observe.sites import find_sites
 from embedx.oracle.candidates import Candidate, Stored, candidate_of
-from embedx.oracle.comparison import Comparison, Output, Place
+from embedx.oracle.comparison import Comparison, Output, Place, begins
 from embedx.oracle.data_sets import feeds_from, load_tensors, read_data_sets
 from embedx.oracle.detail import Detail, joined
 from embedx.oracle.inputs import described, made_up_feeds, text_feeds
 from embedx.oracle.judging import Finding, Job, judged_run
 from embedx.oracle.local import segments
 from embedx.oracle.matching import cause, coarseness, lacking, matched, named_alike, sketched
-from embedx.oracle.steps import SAME
+from embedx.oracle.steps import SAME, Coarse
 from embedx.oracle.verdicts import LINE, VERDICTS, Verdict, is_worse, worst
 from embedx.rewrite.normal import normal_form
 from embedx.run.engine import Engine
@@ -90,11 +90,11 @@ def compare(
         referee, feeds = it.referee, it.feeds
         pairs = _watched(it, level)
         share = max(_FEWEST, 2 * -(-samples // (2 * len(feeds))))
-        coarse = SAME if it.file is None else coarseness(referee.graph, it.file)
+        coarse = coarseness(referee.graph, it.file, it.candidate.made)
         tolerance = None if rtol is None and atol is None else (rtol or 0.0, atol or 0.0)
         job = Job(referee, it.candidate, pairs, inner, share, seed, coarse, tolerance)
         findings = [judged_run(job, one) for one in feeds]
-    found = _Found(referee.graph, it.file, coarse is not SAME, pairs, findings)
+    found = _Found(referee.graph, it.file, coarse, pairs, findings)
     names = [v.name for v in referee.graph.outputs]
     outputs = tuple(_output(name, found.of(name)) for name in names if found.of(name))
     places = _places(found) if level != "outputs" else ()
@@ -137,11 +137,12 @@ def opened(
     disabled: Sequence[str] = (),
 ) -> Iterator[Opened]:  # fmt: skip
     """What :func:`compare` compares; with ``inner`` the candidate has values inside, too."""
-    with tempfile.TemporaryDirectory(prefix="embedx-") as name, loading():
+    with tempfile.TemporaryDirectory(prefix="embedx-") as name:
         folder = Path(name)
-        reference = read_source(model, folder / "reference.onnx")
-        referee = Engine(prepare(reference.graph, "exact"), precision="exact")
-        other, theirs, file = _candidate(reference, candidate, engine, folder, inner, disabled)
+        with loading():
+            reference = read_source(model, folder / "reference.onnx")
+            referee = Engine(prepare(reference.graph, "exact"), precision="exact")
+            other, theirs, file = _candidate(reference, candidate, engine, folder, inner, disabled)
         with closing(other):
             feeds = _feeds(reference, referee, inputs, texts, candidate)
             if isinstance(other, Stored) and len(other.runs) != len(feeds):
@@ -264,8 +265,7 @@ class _Found:
     """The referee's."""
     file: Graph | None
     """The candidate's, if its file is another."""
-    coarser: bool
-    """Whether that computes more coarsely: it has other constants then, rightly."""
+    coarse: Coarse
     pairs: Mapping[str, str]
     runs: Sequence[Mapping[str, Finding]]
 
@@ -314,7 +314,7 @@ def _places(found: _Found) -> tuple[Place, ...]:
             wrong = is_worse(verdict, "quantization")
             if wrong:
                 node = lacking(piece.nodes[:-1], found.file) or node
-            if told is not None and (wrong or not found.coarser):
+            if told is not None and (wrong or found.coarse is SAME):
                 node, why = told[0], "; ".join(filter(None, (told[1], why)))
                 verdict = worst((verdict, "suspicious"))
         places.append(
@@ -336,22 +336,18 @@ def _concluded(
     """The verdict on all, why, and the first place that is worse than allowed."""
     inside, outside = worst(p.verdict for p in places), worst(o.verdict for o in outputs)
     first = next((p for p in places if is_worse(p.verdict, allow)), None)
-    flips = sum(place.flips for place in places)
-    begin = next((p for p in places if p.flips), None)
-    if (
-        begin
-        and level == "nodes"
-        and outside == "suspicious"
-        and not is_worse(inside, "quantization")
-    ):
-        outside = "quantization"  # a flip grows through the layers, and each node is right
+    flipped = any(place.flips for place in places)
+    if level == "nodes" and not is_worse(inside, "quantization"):
+        if flipped and outside == "suspicious":
+            outside = "quantization"  # a flip grows through the layers, and each node is right
+        elif not flipped and inside != "quantization" and outside == "quantization":
+            outside = "rounding"  # roundings to integers might have fallen otherwise, and none has
     verdict = worst((inside, outside))
     if first is not None:
         return verdict, f"{_named(first)}: {first.why}", first
-    if begin is not None and verdict == "quantization":
+    if flipped and verdict == "quantization":
         pieces = "node" if level == "nodes" else "piece"
-        told = f"{flips} decisions fell the other way, the first at {_named(begin)}"
-        return verdict, f"{told}; each {pieces} is right", None
+        return verdict, f"{begins(places).rstrip('.')}; each {pieces} is right", None
     return verdict, _told(verdict, outputs), None
 
 

@@ -212,7 +212,8 @@ def begins(places: Sequence[Place]) -> str:
         return f"One decision fell the other way, {where}."
     if len(flipped) == 1:
         return f"{total:,} decisions fell the other way, all {where}."
-    return f"{total:,} decisions fell the other way, at {len(flipped)} places, the first {where}."
+    first = f"{flipped[0].flips:,} of them first, {where}"
+    return f"{total:,} decisions fell the other way, at {len(flipped)} places, {first}."
 
 
 def short(number: float | None) -> str:

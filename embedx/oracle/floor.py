@@ -14,6 +14,9 @@ from embedx.oracle.noise import FILL, Noise, flips
 from embedx.oracle.steps import SAME, Coarse
 from embedx.run.engine import Engine
 
+_WIDE = 16
+"""Elements of a row from which on some samples tell its noise."""
+
 _RAISE, _MOST = 16.0, 2.0**20
 """By which factor noise at decisions is raised until some flip, and to which."""
 
@@ -26,17 +29,23 @@ class Floor:
     """float64: the standard deviation in each row of the last axis."""
     sizes: Array
     """float64: the root of the mean square of each row's values."""
+    width: int = _WIDE
+    """Elements of a row."""
 
     @property
     def allowed(self) -> Array:
         """What each row may be off by itself: no less, for its size, than the median row.
 
-        The noise of a row may be small by chance.
+        The noise of a row may be small by chance, and that of a row of few elements often is: it is
+        no less than half of what it is in the mean over all rows, too.
         """
         with np.errstate(all="ignore"):
             relative = np.where(self.sizes > 0, self.rows / self.sizes, np.nan)
         usual = np.nanmedian(relative) if np.isfinite(relative).any() else 0.0
-        return np.maximum(self.rows, usual * self.sizes)
+        floor = np.maximum(self.rows, usual * self.sizes)
+        if self.width < _WIDE and self.rows.size:
+            floor = np.maximum(floor, np.sqrt(np.mean(np.square(self.rows))) / 2)
+        return floor
 
     def ratios(self, off: Array) -> Array:
         """How many times the floor each row of a difference is, root mean square."""
@@ -98,12 +107,17 @@ def flipped_floors(
 
     Flips are few and some weigh much, so that the largest deviation is taken, not the usual one.
     """
+    ends = {v.name for v in engine.graph.outputs}.intersection(edges)
+
+    def reaches(pair: Floors) -> bool:
+        return all(f.rows.any() for edge, f in pair.by_edge.items() if edge in ends)
+
     pairs: list[Floors] = []
     factor = 1.0
     for i in range(samples // 2):
         while True:
             pair = _pair(engine, feeds, edges, seed + 2 * i, coarse, factor, moving)
-            if any(pair.flips.values()) or factor >= _MOST:
+            if (any(pair.flips.values()) and reaches(pair)) or factor >= _MOST:
                 break
             factor *= _RAISE
         pairs.append(pair)
@@ -114,7 +128,7 @@ def _pooled(pairs: list[Floors], pool: Callable[..., Any] = np.mean) -> Floors:
     found: dict[str, Floor] = {}
     for edge, first in pairs[0].by_edge.items():
         rows = [p.by_edge[edge].rows for p in pairs if p.sizes.get(edge) == pairs[0].sizes[edge]]
-        found[edge] = Floor(np.sqrt(pool(np.square(rows), axis=0)), first.sizes)
+        found[edge] = Floor(np.sqrt(pool(np.square(rows), axis=0)), first.sizes, first.width)
     edges = {edge for pair in pairs for edge in pair.flips}
     usual = {edge: float(np.mean([p.flips.get(edge, 0) for p in pairs])) for edge in edges}
     return Floors(found, usual, pairs[0].sizes)
@@ -139,14 +153,16 @@ def _pair(
         for name, a, b in zip(node.outputs, one.outputs, other.outputs, strict=False):
             if not isinstance(a, np.ndarray) or np.shape(a) != np.shape(b):
                 continue
-            flipped = flips(node, a, b) if name in data else None
+            flipped = flips(node, a, b) if name in data or flipping else None
             if flipped is not None:
                 decisions[name] = float(flipped)
             if name in edges:
                 sizes[name] = a.nbytes
             if name in edges and is_floating(a.dtype):
                 off = row_rms(difference(a, b))
-                found[name] = Floor(off / np.sqrt(2), row_rms(finite(a)))
+                found[name] = Floor(
+                    off / np.sqrt(2), row_rms(finite(a)), a.size // max(off.size, 1)
+                )
     return Floors(found, decisions, sizes)
 
 

@@ -51,7 +51,7 @@ class Finding:
     ratio: float | None
     """The noise ratio: how many times what rounding explains the value is off."""
     flips: int | None
-    """Integers that are others than the referee's; None for floats."""
+    """Decisions that fell otherwise than the referee's; None where there are none."""
     metrics: Mapping[str, float | None]
     local: Local | None
     """On what happened since the watched edges before."""
@@ -206,14 +206,18 @@ class _Scale:
         local: Local | None,
     ) -> Finding:
         wrong = int(np.count_nonzero(np.asarray(exact != value)))
+        flipped = flips(self._makers[edge], value, exact) if edge in self._data else None
+        told = f"{wrong} of {exact.size} integers differ"
         if not wrong:
-            return Finding("identical", None, 0, measured, local)
+            return Finding("identical", None, flipped, measured, local)
         if edge not in self._data:
-            why = f"{wrong} of {exact.size} integers differ, which no rounding reaches"
-            return Finding("impossible", None, wrong, measured, local, why)
+            why = f"{told}, which no rounding reaches"
+            return Finding("impossible", None, flipped, measured, local, why)
+        if flipped is None:
+            return Finding("quantization", None, None, measured, local, told)
         usual = max(self._noise.flips.get(edge, 0.0), self._flips().flips.get(edge, 0.0), 1.0)
         verdict: Verdict = "quantization" if wrong <= LINE * usual else "suspicious"
-        return Finding(verdict, None, wrong, measured, local, f"{wrong} of {exact.size} differ")
+        return Finding(verdict, None, flipped, measured, local, told)
 
     def _flips(self) -> Floors:
         """The floors of runs in which decisions have flipped, made when they are needed."""

@@ -193,7 +193,9 @@ def _floats(
             "impossible", float("inf"),
             why=f"values that are only moved are others: at {list(place)} by {off[place]:.3g}",
         )  # fmt: skip
-    if len(segment.nodes) == 1 and rounding and is_product(rounding[0]) and not stepped:
+    # Runtimes keep chains of half precision in float32, so its products had other inputs, too.
+    plain = exact.dtype.itemsize > 2 and not stepped
+    if plain and len(segment.nodes) == 1 and rounding and is_product(rounding[0]):
         return _product(rounding[0], segment, engine.graph, given, exact, off, coarse.unit)
     options: dict[str, Any] = {"samples": 4, "seed": seed, "coarse": coarse, "moving": not stepped}
     found = floors(engine, given, {segment.edge}, **options)
@@ -206,7 +208,8 @@ def _floats(
         told = f"it is off by {whole:.3g} times what rounding to integers must add"
         return Local("suspicious", max(whole, ratio), why=told)
     if ratio <= LINE:
-        return Local("rounding", ratio)
+        flipping = deciding and any(found.flips.values())
+        return Local("quantization" if flipping else "rounding", ratio)
     if deciding:
         flipped = flipped_floors(engine, given, {segment.edge}, **options)
         also = _ratio(flipped.by_edge[segment.edge].ratios(rows))
@@ -241,7 +244,7 @@ def _product(
         ratios = np.where(off == 0, 0.0, np.maximum(np.abs(off) - last, 0) / (summing * size))
     place = tuple(int(i) for i in np.unravel_index(np.argmax(ratios), ratios.shape))
     most = float(ratios[place])
-    ratio = most / np.sqrt(terms)
+    ratio = float(most / np.sqrt(terms))
     if ratio <= LINE and most <= terms + 1:
         return Local("rounding", ratio)
     where = f"at {list(place)} it is off by {abs(off[place]):.3g}, {most:.3g} u |A||B|"

@@ -121,12 +121,18 @@ def _alike(one: Node, other: Node) -> bool:
     return (one.op_type, one.domain) == (other.op_type, other.domain)
 
 
-def coarseness(reference: Graph, candidate: Graph) -> Coarse:
-    """How the candidate's file computes more coarsely than the reference's."""
-    ours, theirs = _common_type(reference), _common_type(candidate)
+def coarseness(reference: Graph, file: Graph | None, made: Graph | None) -> Coarse:
+    """How a candidate computes more coarsely than the reference.
+
+    Its ``file`` may, if it is another, and what a runtime has ``made`` of it.
+    """
+    shown = made or file
+    if shown is None:
+        return SAME
+    ours, theirs = _common_type(reference), None if file is None else _common_type(file)
     halved = ours is not None and theirs is not None and theirs.itemsize < ours.itemsize
     unit = unit_of(theirs) if halved and theirs is not None else 0.0
-    steps = steps_between(reference, candidate)
+    steps = steps_between(reference, shown)
     return Coarse(unit, steps) if unit or steps else SAME
 
 
@@ -169,8 +175,12 @@ def _attributes(node: Node, other: Node) -> str:
     ours, theirs = bind(node).keywords, bind(other).keywords
     for name in sorted(ours.keys() & theirs.keys()):
         if not np.array_equal(ours[name], theirs[name]):
-            return f"its {name} is {theirs[name]} instead of {ours[name]}"
+            return f"its {name} is {_shown(theirs[name])} instead of {_shown(ours[name])}"
     return ""
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.7g}" if isinstance(value, float) else str(value)
 
 
 def _constants(node: Node, other: Node, reference: Graph, candidate: Graph) -> str:
@@ -206,5 +216,5 @@ def difference_told(a: Array, b: Array) -> str:
     place = tuple(int(i) for i in np.unravel_index(np.argmax(np.where(wrong, off, 0)), a.shape))
     return (
         f"differs in {int(wrong.sum())} of {a.size} elements, most at {list(place)}: "
-        f"{b[place]} instead of {a[place]}"
+        f"{b[place]:.7g} instead of {a[place]:.7g}"
     )

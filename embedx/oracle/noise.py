@@ -29,6 +29,9 @@ SUMMED = 4
 FILL = 1e30
 """Above this stands what masks are filled with, and no result."""
 
+_LEAST_SURE = 2.0**-8
+"""No runtime is so far off, relatively, where it decides."""
+
 _POOL = 1 << 20
 """Random numbers are drawn once, and read from a place that is drawn for each tensor."""
 
@@ -63,6 +66,9 @@ _REQUANTIZING = frozenset(
     "QLinearSigmoid QLinearSoftmax".split()
 )
 """Operators that give integers for integers, and round in between."""
+
+_READS_CODES = _REQUANTIZING | {"DequantizeLinear"}
+"""Operators that take rows of a table of integers for data."""
 
 _FROM_INTEGERS = frozenset(
     "DequantizeLinear DynamicQuantizeLSTM DynamicQuantizeMatMul GatherBlockQuantized "
@@ -119,7 +125,7 @@ def _spread(graph: Graph, found: set[str], tables: set[str], codes: set[str]) ->
             codes.update(made)
         elif node.op_type == "DequantizeLinear" and node.inputs[0] in graph.constants:
             tables.update(made)
-        elif node.op_type == "DequantizeLinear" and node.inputs[0] in codes:
+        elif node.op_type in _READS_CODES and node.inputs[0] in codes - graph.constants.keys():
             found.update(made)
         elif node.subgraphs:
             given = not found.isdisjoint(node.inputs)
@@ -189,7 +195,8 @@ class Noise:
         if self.data.isdisjoint(step.node.outputs) and not any(map(_is_half, inputs)):
             return _called(step, inputs)
         units = [max(unit_of(x.dtype), self._unit) if _is_floats(x) else 0.0 for x in inputs]
-        moved = [self.moved(x, self._flipping * u) for x, u in zip(inputs, units, strict=True)]
+        share = [min(self._flipping * u, _LEAST_SURE) for u in units]
+        moved = [self.moved(x, r) for x, r in zip(inputs, share, strict=True)]
         outputs = _called(step, moved)
         if step.node.op_type in _REQUANTIZING:
             return [self._stepped(y) for y in outputs]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from embedx.model.graph import Array, Graph
+from embedx.ops import is_floating
 from embedx.oracle.products import Place, Product, Products, paired
 
 
@@ -48,8 +49,9 @@ def steps_between(reference: Graph, candidate: Graph) -> dict[str, Steps]:
     ours, theirs = Products(reference), Products(candidate)
     found = {}
     for product, other in paired(ours.all, theirs.all):
-        if other.rounded:
-            found[product.result.edge] = _steps(product, other, ours, theirs)
+        steps = _steps(product, other, ours, theirs) if other.rounded else Steps()
+        if np.any(steps.a) or np.any(steps.b) or (steps.result and product.result.edge):
+            found[product.target] = steps
     return found
 
 
@@ -63,12 +65,17 @@ def products_between(reference: Graph, candidate: Graph) -> dict[str, str]:
 
 
 def _steps(product: Product, other: Product, ours: Products, theirs: Products) -> Steps:
-    a = 0.0 if other.looks_up else _of_data(other.a, theirs.constants)
+    """The steps of what the reference does not round itself."""
+    a, b = 0.0, np.zeros(())
+    if other.node.op_type == "MatMulNBits" and other.node.attributes.get("accuracy_level") == 4:
+        a = -1 / 127  # onnxruntime then multiplies 8-bit integers
+    elif not other.looks_up and not product.a.integers:
+        a = _of_data(other.a, theirs.constants)
     weight = ours.constants.get(product.b.edge)
-    if weight is None:
-        b: Array | float = _of_data(other.b, theirs.constants)
-    else:
-        b = _of_weights(weight, other, theirs)
+    if weight is not None and is_floating(weight.dtype):
+        b = np.asarray(_of_weights(weight, other, theirs))
+    elif weight is None and not product.b.integers:
+        b = np.asarray(_of_data(other.b, theirs.constants))
     return Steps(a, b, _scale(other.result, theirs.constants), other.looks_up)
 
 
