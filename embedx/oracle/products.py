@@ -57,6 +57,8 @@ _PACKED = {
 }
 _LAYOUTS = {**_FLOATS, **_INTEGERS, **_PACKED}
 _LOOKUPS = ("Gather", "GatherBlockQuantized")
+_WHOLE = frozenset("DynamicQuantizeLSTM QAttention QEmbedLayerNormalization QMoE".split())
+"""Operators with quantized products inside, of which nobody sees the factors or the results."""
 _SUMS = ("MatMulInteger", "ConvInteger")
 """Operators whose result are sums of integers; it is for nodes behind them to scale these."""
 _MOVING = frozenset("Identity Reshape Transpose Flatten Squeeze Unsqueeze Slice Split".split())
@@ -191,7 +193,9 @@ class Products:
         self.unread: list[Node] = []
         """Nodes that multiply, of which it cannot be told what comes out as real numbers."""
         for node in self.graph.nodes:
-            if node.op_type in _LAYOUTS and (node.op_type not in _LOOKUPS or self._table(node)):
+            if node.op_type in _WHOLE:
+                self.unread.append(node)
+            elif node.op_type in _LAYOUTS and (node.op_type not in _LOOKUPS or self._table(node)):
                 self._add(node)
 
     def _table(self, node: Node) -> bool:

@@ -248,6 +248,11 @@ def _lost(
     pairs = pairs_of(sides)
     tell(f"{len(texts)} texts in both models")
     found = losses(sides, pairs, texts)
+    if found.reference.shape != found.candidate.shape:
+        raise ConfigError(
+            f"the embeddings have {found.reference.shape[1]} and {found.candidate.shape[1]} "
+            "numbers; these are not a model and its quantized copy"
+        )
     _check_finite(found, sides, texts)
     chosen = _spread(len(texts), regain_texts)
     tell(f"what each of {len(found.products)} products regains, on {len(chosen)} texts")

@@ -95,7 +95,7 @@ def _where(lost: Lost) -> str:
         lines.append(f"  {losses.in_float} more products are as exact as in float.")
     if losses.unpaired:
         lines.append(f"  {len(losses.unpaired)} have no equal in the float model:")
-        lines += [f"    {name[: _WIDTH - 4]}" for name in losses.unpaired[:_CHANGED]]
+        lines += [f"    {_short(name, _WIDTH - 4)}" for name in losses.unpaired[:_CHANGED]]
     return "\n".join(lines)
 
 
@@ -128,9 +128,13 @@ def _choice(choice: Choice, count: int, texts: int) -> str:
             lines.append(f"  Even with all {count} products in float it is {after}:")
             lines.append("  the rest is lost between them, where other operators quantize.")
     elif choice.pairs:
+        which = (
+            f"The {few} of {count} products that regain" if few > 1 else "The product that regains"
+        )
         lines += [
-            f"  The {few} of {count} products that regain most bring the mean cosine from {before}",
-            f"  to {after}, on all {texts} texts. --keep 0.99 finds what that needs.",
+            f"  {which} most raise{'s' * (few == 1)} the mean cosine, in float,",
+            f"  from {before} to {after} on all {texts} texts.",
+            "  --keep 0.99 finds what is needed for that.",
         ]
     else:
         return "\n".join([*lines, "  No product alone regains anything."])
@@ -204,7 +208,7 @@ def _half(found: InHalf) -> str:
         )
         for t in half.troubles[:_TROUBLES]
     ]
-    lines.append("  overflow: numbers above 65504; lost: rows that are too small, or made of a constant that is")
+    lines.append("  overflow: numbers above 65504; lost: rows too small, or of a constant that is")
     lines += _table(("node", "", "largest", "overflow", "lost"), rows, left=2)
     if len(half.troubles) > _TROUBLES:
         lines.append(f"  ... {len(half.troubles)} nodes in all")
