@@ -23,13 +23,17 @@ from embedx.errors import (
 )
 
 if TYPE_CHECKING:
+    from embedx.oracle.compare import compare
     from embedx.run.engine import Engine
     from embedx.text.embedder import load
     from embedx.text.pipeline import Pipeline
 
 __version__ = "0.1.0"
 
-_HOMES = {"Engine": "run.engine", "Pipeline": "text.pipeline", "load": "text.embedder"}
+_HOMES = {
+    "Engine": "run.engine", "Pipeline": "text.pipeline", "compare": "oracle.compare",
+    "load": "text.embedder",
+}  # fmt: skip
 
 __all__ = [
     "BudgetError",
@@ -46,6 +50,7 @@ __all__ = [
     "ToleranceError",
     "UnsupportedOpError",
     "__version__",
+    "compare",
     "load",
 ]
 

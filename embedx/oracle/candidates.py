@@ -17,7 +17,7 @@ from embedx.model.graph import Array, Graph, TensorType, Value
 from embedx.model.onnx_file import read_model
 from embedx.model.onnx_writer import write_model
 from embedx.oracle.data_sets import load_tensors
-from embedx.peers.known import check_peers
+from embedx.peers.known import PEERS, TEXTS_ONLY, check_peers
 from embedx.peers.process import Runtime, write_arrays
 from embedx.peers.side import LEVELS
 from embedx.rewrite.element_types import element_types
@@ -85,7 +85,8 @@ def candidate_of(
         if rest not in options:
             raise ConfigError(f"embedx runs as embedx, embedx:exact or embedx:plain, not {engine}")
         return _Embedx(engine, Engine(graph, num_cores=threads, **options[rest]))
-    if rest and (name != "onnxruntime" or rest not in (*LEVELS, "all")):
+    levels = (*LEVELS, "all") if name == "onnxruntime" else ()
+    if name not in PEERS or name == TEXTS_ONLY or (rest and rest not in levels):
         raise ConfigError(f"no engine {engine!r}; there are {ENGINES}")
     check_peers([name], with_texts=False)
     level = {"level": rest or "all", "disabled": list(disabled)} if name == "onnxruntime" else {}
@@ -144,9 +145,9 @@ class _Peer(Candidate):
     def values(
         self, feeds: Mapping[str, Any], edges: Sequence[str], sizes: Mapping[str, int]
     ) -> Iterator[tuple[str, Any]]:
+        plain = _plain(feeds)
         for group in _groups(edges, sizes):
-            runtime = self._runtime(group)
-            found = runtime.values(_plain(feeds), group, self._folder)
+            found = self._runtime(group).values(plain, group, self._folder)
             yield from ((edge, found[edge]) for edge in group if edge in found)
 
     def _runtime(self, edges: Sequence[str]) -> Runtime:
