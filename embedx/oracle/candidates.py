@@ -239,9 +239,11 @@ def with_outputs(graph: Graph, edges: Sequence[str], folder: Path) -> Path:
         known.get(edge) or Value(edge, TensorType(types[edge], None) if edge in types else None)
         for edge in edges
     ]
+    nodes = tuple(replace(node, name=f"node_{i}") for i, node in enumerate(graph.nodes))
     path = folder / "inner.onnx"
     large = sum(v.nbytes for v in graph.initializers.values() if isinstance(v, np.ndarray))
-    write_model(replace(graph, outputs=tuple(outputs)), path, external_data=large > 2**30)
+    named = replace(graph, nodes=nodes, outputs=tuple(outputs))  # functions' nodes share names
+    write_model(named, path, external_data=large > 2**30)
     return path
 
 

@@ -187,7 +187,8 @@ def _floats(
     rounding = [node for node in segment.nodes if rounds(node)]
     deciding = [node for node in segment.nodes if may_decide(node)]
     stepped = any(name in coarse.steps for node in segment.nodes for name in node.outputs)
-    if not rounding and not deciding and not coarse.unit and not stepped:
+    halves = any(x.dtype.itemsize == 2 and is_floating(x.dtype) for x in given.values())
+    if not (rounding or deciding or coarse.unit or stepped or halves):
         place = tuple(int(i) for i in np.argwhere(off)[0])
         return Local(
             "impossible", float("inf"),

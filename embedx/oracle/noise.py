@@ -10,7 +10,7 @@ a machine's own errors.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -90,10 +90,16 @@ def unit_of(dtype: np.dtype[Any]) -> float:
 
 
 def rounds(node: Node) -> bool:
-    """Whether the node computes floats that a machine rounds."""
-    if node.op_type in _FROM_INTEGERS:
+    """Whether the node computes floats that a machine rounds, be it in a subgraph."""
+    if node.op_type in _FROM_INTEGERS or any(map(rounds, inner(node))):
         return True
     return bool(resolve(node.op_type, node.opset, node.domain).rounds)
+
+
+def inner(node: Node) -> Iterator[Node]:
+    """The nodes of a node's subgraphs."""
+    for body in node.subgraphs.values():
+        yield from body.walk()
 
 
 def edges_of_data(graph: Graph) -> set[str]:
@@ -269,7 +275,11 @@ def may_decide(node: Node) -> bool:
     """Whether a node may make integers, or steps, of floats: small noise can flip what it gives."""
     if node.op_type == "Cast":
         return not is_floating(dtype_of(node.attributes["to"]))
-    return node.op_type in _DECIDING or node.op_type in _REQUANTIZING
+    return (
+        node.op_type in _DECIDING
+        or node.op_type in _REQUANTIZING
+        or any(map(may_decide, inner(node)))
+    )
 
 
 def flips(node: Node, a: Array, b: Array) -> int | None:
