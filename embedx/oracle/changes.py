@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -52,6 +53,10 @@ def changes(ours: Graph, theirs: Graph) -> list[Change]:
         elif one is None or other is None or not _same_kind(one, other, pair):
             found[pair] = [_rewired(one, other, pair)]
             waiting += [(name, name) for name in _anchors(ours, theirs, *pair)]
+        elif one.inputs != other.inputs and Counter(one.inputs) == Counter(other.inputs):
+            why = f"the inputs of {_told(one, '')} are in another order"
+            found[pair] = [Change(_name(one), why, *pair)]
+            waiting += [(name, name) for name in one.inputs if name]
         else:
             found[pair] = _attributes(one, other)
             for i, edges in enumerate(zip(one.inputs, other.inputs, strict=True)):

@@ -125,11 +125,12 @@ def title(found: Bisection) -> str:
     name = found.engine.partition(":")[0]
     version = found.environment.get("versions", {}).get(name, "")
     runtime = f"{name} {version}".strip() if name != "cmd" else "the program"
-    by = ", ".join(found.cause.names) if found.cause else ""
     where = "the model" if found.first is None else f"{found.first.op_type} {found.first.name!r}"
-    if found.cause and found.cause.kind == "file":
-        return f"{where} gives other results in the candidate's file" + (f": {by}" if by else "")
-    return f"{runtime}: {where} is further off than rounding explains" + (f" ({by})" if by else "")
+    names = [] if found.cause is None else [n for n in found.cause.names if repr(n) not in where]
+    by = f" ({', '.join(names)})" if names else ""
+    if found.cause is not None and found.cause.kind == "file":
+        return f"{where} gives other results in the candidate's file{by}"
+    return f"{runtime}: {where} is further off than rounding explains{by}"
 
 
 def _report(found: Bisection, piece: Piece, evidence: _Evidence) -> str:
@@ -187,7 +188,7 @@ def _paragraph(found: Bisection, piece: Piece, evidence: _Evidence) -> str:
             f"It is cut out of {source}, around {found.first.op_type} {found.first.name!r}{site}."
         )
     if found.cause is not None:
-        sentences.append(f"Made by {found.cause.why}.")
+        sentences.append(f"What makes it: {found.cause.why}.")
         if found.cause.kind == "optimizers" and found.cause.names:
             sentences.append(f"With `disabled_optimizers={[*found.cause.names]}` it is right.")
     return " ".join(sentences)
