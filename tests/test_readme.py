@@ -8,25 +8,27 @@ import json
 import pkgutil
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from embedx.cli.main import main
 from tests.environment import environment
 from tests.tiny import deployment
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 DOCUMENTS = [
-    *ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("golden/*/README.md"),
+    *ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("*/*/README.md"),
     *ROOT.glob(".github/*.md"),
 ]  # fmt: skip
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
 def commands() -> list[str]:
@@ -37,6 +39,7 @@ def commands() -> list[str]:
 def files_for(place: Path) -> Path:
     """A folder with the files that README's examples name."""
     deployment(place / "my-model")
+    shutil.copy(place / "my-model" / "model.onnx", place / "int8.onnx")
     (place / "texts.txt").write_text("one text\nanother text\n")
     return place
 
@@ -75,7 +78,7 @@ def test_the_server_runs_as_told_and_takes_the_configuration(place: Path) -> Non
         status, body = server.post("/v1/embeddings", {"input": "a text"})
     assert status == 200
     assert len(json.loads(body)["data"][0]["embedding"]) == 256
-    (code,) = blocks("yaml")
+    (code,) = blocks("yaml", (ROOT / "embedx/server/README.md").read_text("utf-8"))
     (place / "config.yaml").write_text(code)
     (endpoint,) = read_server_config(place / "config.yaml").endpoints
     assert endpoint.extraction_strategy == "reduce_mean"
@@ -83,11 +86,25 @@ def test_the_server_runs_as_told_and_takes_the_configuration(place: Path) -> Non
 
 @pytest.mark.parametrize("code", blocks("python"))
 def test_code_prints_what_the_comments_say(code: str, place: Path) -> None:
+    main(["truncate", "-o", "encoder.onnx"])
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         exec(compile(code, "README.md", "exec"), {})
     said = re.findall(r"^print\(.*\)  # (.*)$", code, re.MULTILINE)
     assert out.getvalue().splitlines() == said
+
+
+def test_the_planted_mistake_is_found_as_told(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = next(c for c in blocks("python") if "changed.onnx" in c)
+    (told,) = blocks("text")
+    (command,) = re.findall(r"`embedx (compare encoder.onnx [^`]*)`", README)
+    main(["truncate", "-o", "encoder.onnx"])
+    exec(compile(code, "README.md", "exec"), {})
+    capsys.readouterr()
+    assert main(command.split()) == 1
+    assert capsys.readouterr().out.startswith(told)
 
 
 def test_the_first_two_commands_set_up_and_test() -> None:
