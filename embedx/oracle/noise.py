@@ -181,7 +181,7 @@ class Noise:
             return self._decided(step, inputs)
         steps = self._steps.get(node.outputs[0])
         if steps is not None:
-            return [self._stepwise(steps, node, inputs, y) for y in compute()]
+            return self._stepwise(steps, step, inputs, compute)
         if self._unit and data and node.inputs[:1] and node.inputs[0] in self._tables:
             return [self._rounded(y, None) for y in compute()]  # rows of a rounded table
         if not rounds(node):
@@ -208,17 +208,21 @@ class Noise:
             return [self._stepped(y) for y in outputs]
         return outputs
 
-    def _stepwise(self, steps: Steps, node: Node, inputs: Sequence[Any], y: Any) -> Any:
+    def _stepwise(
+        self, steps: Steps, step: Step, inputs: Sequence[Any], compute: Compute
+    ) -> Sequence[Any]:
         """A product whose factors are rounded to steps."""
-        places = (1, 0) if steps.looks_up else (0, 1)
-        a, b = (inputs[place] for place in places)
-        of_a, of_b = variances(steps, a, b)
+        node, places = step.node, (1, 0) if steps.looks_up else (0, 1)
+        of_a, of_b = variances(steps, *(inputs[place] for place in places))
+        if of_a is not None and node.op_type not in _BILINEAR:  # its weights are rounded already
+            return _called(step, [self._added(inputs[0], np.sqrt(of_a)), *inputs[1:]])
+        (y,) = compute()
         if of_a is None:
             variance = np.broadcast_to(np.max(of_b, initial=0.0), y.shape)
         else:
-            variance = of_products(node, [np.square(a), of_b], _same)
-            variance = variance + of_products(node, [of_a, np.square(b)], _same)
-        return self._added(y, np.sqrt(variance + steps.result**2 / 12))
+            variance = of_products(node, [np.square(inputs[0]), of_b], _same)
+            variance = variance + of_products(node, [of_a, np.square(inputs[1])], _same)
+        return [self._added(y, np.sqrt(variance + steps.result**2 / 12))]
 
     def _stepped(self, y: Any) -> Any:
         """Integers, of which a few are one step off."""
