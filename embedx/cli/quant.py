@@ -42,8 +42,8 @@ def add_to(commands: Any) -> None:
         "-k", type=count, default=10, metavar="K", help="how many neighbours count (default: 10)"
     )
     quant.add_argument(
-        "--regain-texts", type=count, default=12, metavar="N",
-        help="on how many texts it is measured what each product regains (default: 12)",
+        "--regain-texts", type=count, default=8, metavar="N",
+        help="on how many texts it is measured what each product regains (default: 8)",
     )  # fmt: skip
     quant.add_argument(
         "--fp16", action="store_true", help="what FLOAT would lose in half precision, and where"

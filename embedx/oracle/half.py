@@ -32,8 +32,6 @@ _LOST = 1e-4
 _ATTEMPTS = 5
 """So often a list of nodes is tried, and made longer by what then shows."""
 
-Feeds = Mapping[str, Array]
-
 
 @dataclass(frozen=True, eq=False)
 class Trouble:
@@ -85,7 +83,7 @@ class Half:
     """and in half precision but for the nodes of the list."""
 
 
-def half_precision(graph: Graph, batches: Sequence[Feeds]) -> Half:
+def half_precision(graph: Graph, batches: Sequence[Mapping[str, Array]]) -> Half:
     """What half precision would do to a float32 model with one output, in normal form.
 
     Batches should be padded, as padding shows what masks do.
@@ -122,7 +120,7 @@ def half_precision(graph: Graph, batches: Sequence[Feeds]) -> Half:
     )
 
 
-def first_broken(graph: Graph, batches: Sequence[Feeds]) -> Broken | None:
+def first_broken(graph: Graph, batches: Sequence[Mapping[str, Array]]) -> Broken | None:
     """The first node of a graph in normal form that makes NaN or Inf of numbers."""
     run = _Run(graph, None)
     for feeds in batches:
@@ -167,7 +165,7 @@ class _Run:
         self.broken: dict[str, Broken] = {}
         self._batch = 0
 
-    def output(self, feeds: Feeds) -> Array:
+    def output(self, feeds: Mapping[str, Array]) -> Array:
         """The first output for a batch."""
         made: dict[str, Any] = {}
 

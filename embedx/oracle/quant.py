@@ -27,7 +27,7 @@ from embedx.oracle.quantization import (
     pairs_of,
     smallest,
 )  # fmt: skip
-from embedx.oracle.saturation import Saturation, saturation
+from embedx.oracle.saturation import Overflow, Saturation, saturation
 from embedx.rewrite.normal import normal_form
 from embedx.run.prepare import loading
 from embedx.text.embedder import Embedder, load
@@ -36,7 +36,7 @@ from embedx.text.model_folder import ModelFolder
 from embedx.text.text_model import TextModel
 from embedx.text.tokens import Tokens
 
-REGAIN_TEXTS = 12
+REGAIN_TEXTS = 8
 """On so many texts it is measured what a product regains, which takes a run for each."""
 _SEARCH_TEXTS = 24
 """On so many texts nodes for a mean cosine are searched, before all texts have the last word."""
@@ -247,7 +247,8 @@ def _lost(
     sides = Side(model.engine.graph), Side(other.engine.graph)
     pairs = pairs_of(sides)
     tell(f"{len(texts)} texts in both models")
-    found = losses(sides, pairs, texts)
+    overflow = Overflow(sides[1], pairs)
+    found = losses(sides, pairs, texts, overflow.look)
     if found.reference.shape != found.candidate.shape:
         raise ConfigError(
             f"the embeddings have {found.reference.shape[1]} and {found.candidate.shape[1]} "
@@ -265,14 +266,13 @@ def _lost(
     tell("which nodes should stay in float")
     choice = _choice(sides, found, texts, keep, felt)
     tell("what saturates")
-    rounded = [pair for pair, _ in found.products]
     return Lost(
         losses=found,
         regain_texts=len(chosen),
         regain_cosine=base,
         consequences=felt(found.candidate),
         choice=choice,
-        saturation=saturation(sides, rounded, found.reference, found.candidate, texts),
+        saturation=saturation(sides, overflow, found.reference, found.candidate, texts),
     )
 
 

@@ -195,8 +195,16 @@ class _Noise:
         return float(10 * np.log10(self.signal / self.noise)) if self.signal else float("-inf")
 
 
-def losses(sides: tuple[Side, Side], pairs: Sequence[Pair], texts: Sequence[Text]) -> Losses:
-    """What the candidate, the second side, loses on some texts."""
+def losses(
+    sides: tuple[Side, Side],
+    pairs: Sequence[Pair],
+    texts: Sequence[Text],
+    look: Callable[[Mapping[str, Array]], None] = lambda _: None,
+) -> Losses:
+    """What the candidate, the second side, loses on some texts.
+
+    ``look`` sees what each of its runs has at all edges of the pairs.
+    """
     reference, candidate = sides
     local, cumulative = ([_Noise() for _ in pairs] for _ in range(2))
     places = map(candidate.products.place, candidate.layers)
@@ -213,6 +221,7 @@ def losses(sides: tuple[Side, Side], pairs: Sequence[Pair], texts: Sequence[Text
     for text in texts:
         ours = reference.values(text.reference, keep_ours)
         theirs = candidate.values(text.candidate, keep_theirs)
+        look(theirs)
         for pair, here, whole in zip(pairs, local, cumulative, strict=True):
             value = pair.candidate.value(theirs)
             here.add(pair.real(sides, theirs), value)

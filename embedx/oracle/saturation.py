@@ -104,44 +104,52 @@ def saturating(a: Array, risky: Risks, columns: int) -> tuple[Array, Array]:
     return counts, excess.T
 
 
+class Overflow:
+    """Counts the sums that overflow, from the values of runs of a model, text by text."""
+
+    def __init__(self, side: Side, pairs: Sequence[Pair]) -> None:
+        kind = [p for p in pairs if _is_signed(side, p.candidate)]
+        self.pairs = [p for p in kind if p.candidate.node.op_type in _MATRICES]
+        self.uncounted = tuple(str(p.candidate.node) for p in kind if p not in self.pairs)
+        weights = {p: _weights(p.candidate, side.products.constants) for p in self.pairs}
+        self.shapes = {p: b.shape for p, b in weights.items()}
+        self.risks = {p: risks(b) for p, b in weights.items()}
+        self.counts: dict[Pair, list[int]] = {p: [] for p in self.pairs}
+        self.sums = dict.fromkeys(self.pairs, 0)
+
+    def look(self, values: Mapping[str, Array]) -> None:
+        """Count what overflows in a run with these values."""
+        for pair in self.pairs:
+            inner, columns = self.shapes[pair]
+            a = _inputs(pair.candidate, values)[0].reshape(-1, inner)
+            rows, _ = saturating(a, self.risks[pair], columns)
+            self.counts[pair].append(int(rows.sum()))
+            self.sums[pair] += len(a) * -(-inner // 2) * columns
+
+
 def saturation(
     sides: tuple[Side, Side],
-    pairs: Sequence[Pair],
+    counted: Overflow,
     reference: Array,
     candidate: Array,
     texts: Sequence[Text],
 ) -> Saturation | None:
-    """What saturates in the second side on some texts; None if nothing is of such types.
+    """What saturates in the second side; None if nothing is of types that can.
 
-    ``reference`` and ``candidate`` are the embeddings of both sides.
+    ``counted`` has looked at its run of each text; ``reference`` and ``candidate`` are the
+    embeddings of both sides.
     """
-    side = sides[1]
-    kind = [p for p in pairs if _is_signed(side, p.candidate)]
-    chosen = [p for p in kind if p.candidate.node.op_type in _MATRICES]
-    if not kind:
+    if not counted.pairs and not counted.uncounted:
         return None
-    weights = {p: _weights(p.candidate, side.products.constants) for p in chosen}
-    risky = {p: risks(b) for p, b in weights.items()}
-    counts: dict[Pair, list[int]] = {p: [] for p in chosen}
-    sums = dict.fromkeys(chosen, 0)
-
-    def counted(pair: Pair) -> Callable[[Mapping[str, Array]], Array]:
-        inner, columns = weights[pair].shape
-
-        def value(values: Mapping[str, Array]) -> Array:
-            a = _inputs(pair.candidate, values)[0].reshape(-1, inner)
-            counts[pair].append(int(saturating(a, risky[pair], columns)[0].sum()))
-            sums[pair] += len(a) * -(-inner // 2) * columns
-            return values[pair.candidate.target]
-
-        return value
+    side, counts = sides[1], counted.counts
+    hit = [i for i in range(len(texts)) if any(c[i] for c in counts.values())]
 
     def saturated(pair: Pair) -> Callable[[Mapping[str, Array]], Array]:
-        inner, columns = weights[pair].shape
+        inner, columns = counted.shapes[pair]
 
         def value(values: Mapping[str, Array]) -> Array:
             a, scale, zero = _inputs(pair.candidate, values)
-            _, excess = saturating(a.reshape(-1, inner), risky[pair], columns)
+            _, excess = saturating(a.reshape(-1, inner), counted.risks[pair], columns)
             if not excess.any():
                 return values[pair.candidate.target]
             total = _sums(pair.candidate, values, a, zero) + excess.reshape(*a.shape[:-1], -1)
@@ -165,14 +173,19 @@ def saturation(
 
         return value
 
-    ways = (counted, saturated, seven_bits)
-    _, *rows = (embeddings(side, {p: how(p) for p in chosen}, texts) for how in ways)
+    rows = candidate.copy()
+    if hit:
+        instead = {p: saturated(p) for p in counted.pairs}
+        rows[hit] = embeddings(side, instead, [texts[i] for i in hit])
+    reduced = embeddings(side, {p: seven_bits(p) for p in counted.pairs}, texts)
     return Saturation(
-        products=tuple(Overflows(p, sums[p], sum(counts[p]), tuple(counts[p])) for p in chosen),
-        uncounted=tuple(str(p.candidate.node) for p in kind if p not in chosen),
+        products=tuple(
+            Overflows(p, counted.sums[p], sum(counts[p]), tuple(counts[p])) for p in counted.pairs
+        ),
+        uncounted=counted.uncounted,
         cosine=mean_cosine(reference, candidate),
-        saturated=mean_cosine(reference, rows[0]),
-        seven_bits=mean_cosine(reference, rows[1]),
+        saturated=mean_cosine(reference, rows),
+        seven_bits=mean_cosine(reference, reduced),
     )
 
 
