@@ -67,7 +67,8 @@ def products_between(reference: Graph, candidate: Graph) -> dict[str, str]:
 def _steps(product: Product, other: Product, ours: Products, theirs: Products) -> Steps:
     """The steps of what the reference does not round itself."""
     a, b = 0.0, np.zeros(())
-    if other.node.op_type == "MatMulNBits" and other.node.attributes.get("accuracy_level") == 4:
+    in_integers, its = (p.node.attributes.get("accuracy_level") == 4 for p in (product, other))
+    if its and not in_integers:
         a = -1 / 127  # onnxruntime then multiplies 8-bit integers
     elif not other.looks_up and not product.a.integers:
         a = _of_data(other.a, theirs.constants)
