@@ -156,3 +156,14 @@ def faulty_softmax(folder: Path, *, behind_add: bool = False) -> str:
     script.write_text(_PROGRAM.replace("ALLOWED", repr(allowed)))
     words = shlex.join([sys.executable, str(script)])
     return f"cmd:{words} {{model}} {{inputs}} {{outputs}}"
+
+
+def divided_the_wrong_way() -> onnx.ModelProto:
+    """A layer norm written out whose last division is of the deviation by the centred values.
+
+    onnxruntime's optimizer takes it for a layer norm (onnxruntime 1.32).
+    """
+    model = bert(opset=13)
+    node = next(n for n in reversed(model.graph.node) if n.op_type == "Div")
+    node.input[:] = reversed(node.input)
+    return model

@@ -165,3 +165,13 @@ def test_an_inexact_kernel_of_onnxruntime() -> None:
     assert (found.cause.kind, found.cause.names) == ("kernel", ())
     assert found.piece is not None
     assert [n.name for n in found.piece.graph.nodes] == ["dft"]
+
+
+def test_an_optimizer_that_takes_one_pattern_for_another() -> None:
+    found = bisect(faults.divided_the_wrong_way())
+    assert found.cause is not None
+    assert (found.cause.kind, found.cause.names) == ("optimizers", ("LayerNormFusionL2",))
+    assert found.piece is not None
+    kinds = [n.op_type for n in found.piece.graph.nodes]
+    assert kinds.count("Div") == 1
+    assert len(kinds) <= 10
