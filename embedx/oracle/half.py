@@ -93,18 +93,16 @@ def half_precision(graph: Graph, batches: Sequence[Mapping[str, Array]]) -> Half
     in_half = _Run(_in_half(graph, set()), _Rounding(graph))
     floats, halves = (tuple(map(run.output, batches)) for run in (in_float, in_half))
     seen: dict[str, Trouble] = {}
-    guided = _Run(_in_half(graph, set()), _Rounding(graph, careful=True))
+    blocked, wide = set[str](), frozenset[str]()
     for _ in range(_ATTEMPTS):
-        outputs = tuple(map(guided.output, batches))
-        assert guided.rounding is not None
-        found, last = guided.rounding.troubles, guided.rounding
-        if not found.keys() - seen.keys():
+        careful = _Rounding(graph, wide, careful=True)
+        outputs = tuple(map(_Run(_in_half(graph, blocked), careful).output, batches))
+        if not careful.troubles.keys() - seen.keys():
             break
-        seen = {**found, **seen}
+        seen = {**careful.troubles, **seen}
         wide = frozenset[str]().union(*(t.edges for t in seen.values()))
         blocked = {_key(n) for n in graph.nodes if not wide.isdisjoint((*reads(n), *n.outputs))}
-        guided = _Run(_in_half(graph, blocked), _Rounding(graph, wide, careful=True))
-    nodes = [n for n in graph.nodes if seen and _key(n) in blocked]
+    nodes = [n for n in graph.nodes if _key(n) in blocked]
     order = {_key(node): i for i, node in enumerate(graph.nodes)}
     fine = all(np.isfinite(x).all() for x in floats)
     return Half(
@@ -113,7 +111,7 @@ def half_precision(graph: Graph, batches: Sequence[Mapping[str, Array]]) -> Half
         nameless=tuple(str(n) for n in nodes if not n.name),
         first=next((b for k, b in in_half.broken.items() if k not in in_float.broken), None),
         first_in_float=None if fine else next(iter(in_float.broken.values()), None),
-        denormal=last.small / max(last.numbers, 1),
+        denormal=careful.small / max(careful.numbers, 1),
         in_float=floats,
         in_half=halves,
         with_list=outputs,

@@ -181,7 +181,9 @@ def _saturation(found: Saturation | None, texts: Sequence[str]) -> str:
         f"  here they {'help' if better else 'cost more than they save' if hit else 'only cost'}.",
     ]
     if found.uncounted:
-        lines.append(f"  {len(found.uncounted)} convolutions are not counted.")
+        lines.append(
+            f"  {len(found.uncounted)} convolutions or stacks of matrices are not counted."
+        )
     return "\n".join(lines)
 
 

@@ -49,7 +49,7 @@ class Saturation:
 
     products: tuple[Overflows, ...]
     uncounted: tuple[str, ...]
-    """Convolutions of that kind, whose pairs depend on how a runtime unfolds them."""
+    """Convolutions and stacks of matrices, whose pairs depend on how a runtime lays them out."""
     cosine: float
     """The mean cosine to the reference as it is, exact,"""
     saturated: float
@@ -109,7 +109,7 @@ class Overflow:
 
     def __init__(self, side: Side, pairs: Sequence[Pair]) -> None:
         kind = [p for p in pairs if _is_signed(side, p.candidate)]
-        self.pairs = [p for p in kind if p.candidate.node.op_type in _MATRICES]
+        self.pairs = [p for p in kind if _is_matrix(side, p.candidate)]
         self.uncounted = tuple(str(p.candidate.node) for p in kind if p not in self.pairs)
         weights = {p: _weights(p.candidate, side.products.constants) for p in self.pairs}
         self.shapes = {p: b.shape for p, b in weights.items()}
@@ -202,6 +202,11 @@ def _is_signed(side: Side, product: Product) -> bool:
         return True
     known = side.products.constants.get(zero)
     return known is None or known.dtype == np.uint8
+
+
+def _is_matrix(side: Side, product: Product) -> bool:
+    weight = side.products.constants[product.b.integers]
+    return product.node.op_type in _MATRICES and weight.ndim == 2
 
 
 def _inputs(product: Product, values: Mapping[str, Array]) -> tuple[Array, Array, Array]:

@@ -13,10 +13,12 @@ from hypothesis.extra.numpy import arrays
 
 from embedx.model.graph import Array, Node
 from embedx.oracle.quant import study
-from embedx.oracle.saturation import risks, saturating
+from embedx.oracle.quantization import Side, pairs_of
+from embedx.oracle.saturation import Overflow, risks, saturating
 from embedx.run.engine import Engine
 from embedx.text.embedder import load
 from tests.oracle.quantized import TEXTS, dynamic, folder, scaled
+from tests.oracle.test_products import CODES, FORMS, REFERENCE, SCALE, SCALES, W, X, graph, node
 from tests.tiny import bert
 
 
@@ -106,3 +108,39 @@ def test_unsigned_weights_do_not_saturate(tmp_path: Path) -> None:
     found = study(source, target, TEXTS, regain_texts=1).lost
     assert found is not None
     assert found.saturation is None
+
+
+SIGNED = [form for form in FORMS if form not in ("MatMul", "MatMulNBits")]
+
+
+@pytest.mark.parametrize("form", SIGNED)
+def test_all_forms_of_signed_weights_are_counted(form: str) -> None:
+    sides = Side(REFERENCE), Side(FORMS[form])
+    counted = Overflow(sides[1], pairs_of(sides))
+    (pair,) = counted.pairs
+    large = np.where(np.arange(8) % 2, 40, 60).astype(np.float32) * np.sign(X)
+    values = sides[1].values({"x": large}, pair.candidate.edges)
+    counted.look(values)
+    codes = values.get(pair.candidate.a.integers)
+    if codes is None:  # which DynamicQuantizeMatMul makes inside
+        low, high = large.min(), large.max()
+        scale = (high - low) / np.float32(255)
+        codes = np.clip(np.rint(large / scale) + np.rint(-low / scale), 0, 255).astype(np.uint8)
+    assert counted.counts[pair] == [vpmaddubsw(codes.reshape(-1, 8), CODES)[0]]
+    assert counted.sums[pair] == 6 * 4 * 4
+
+
+def test_stacks_of_matrices_are_left_out() -> None:
+    stacked = np.stack([W, W[::-1]])
+    integers = np.rint(stacked / SCALE).astype(np.int8)
+    again = [
+        node("QuantizeLinear", "x a_scale a_zero", "q"),
+        node("DequantizeLinear", "q a_scale a_zero", "x_again"),
+        node("DequantizeLinear", "w w_scale w_zero", "w_again"),
+        node("MatMul", "x_again w_again", "y"),
+    ]
+    other = graph(again, w=integers, w_scale=SCALE, w_zero=np.int8(0), **SCALES)
+    sides = Side(graph([node("MatMul", "x w", "y")], w=stacked)), Side(other)
+    counted = Overflow(sides[1], pairs_of(sides))
+    assert counted.pairs == []
+    assert len(counted.uncounted) == 1
