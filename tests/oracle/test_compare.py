@@ -109,14 +109,14 @@ def test_healthy_runtimes_round(engine: str, level: Any) -> None:
 def test_healthy_quantized_models_flip_at_most(engine: str, tmp_path: Path) -> None:
     path = dynamic(folder(tmp_path), tmp_path / "int8.onnx")
     for level in ("outputs", "nodes"):
-        found = compare(path, with_=engine, level=level)  # type: ignore[arg-type]
+        found = compare(path, with_=engine, level=level)
         assert found.passed, str(found)
 
 
 def test_a_rounded_copy_is_measured_by_what_its_steps_must_add(tmp_path: Path) -> None:
     floats, path = bert(), dynamic(folder(tmp_path), tmp_path / "int8.onnx")
     for level in ("outputs", "sites", "nodes"):
-        found = compare(floats, path, level=level)  # type: ignore[arg-type]
+        found = compare(floats, path, level=level)
         assert found.verdict == "quantization", str(found)
     quantized = onnx.load(path)
     zero = next(

@@ -54,12 +54,12 @@ def test_decisions_flip_if_noise_is_raised_for_it() -> None:
 
 def test_a_difference_knows_equal_infinities() -> None:
     inf, nan = np.inf, np.nan
-    a, b = np.float32([1, inf, nan, inf, nan]), np.float32([2, inf, nan, 1, 1])
+    a, b = np.array([1, inf, nan, inf, nan]), np.array([2, inf, nan, 1, 1])
     assert difference(a, b).tolist() == [-1, 0, 0, inf, inf]
-    assert finite(np.float32([1, inf, nan, -3e38])).tolist() == [1, 0, 0, 0]
+    assert finite(np.array([1, inf, nan, -3e38])).tolist() == [1, 0, 0, 0]
 
 
 def test_rows_of_any_rank() -> None:
-    assert row_rms(np.float32(3)).tolist() == [3]
-    assert row_rms(np.float32([[3, 4], [0, 0]])).tolist() == [np.sqrt(12.5), 0]
+    assert row_rms(np.array(3.0)).tolist() == [3]
+    assert row_rms(np.array([[3, 4], [0, 0]])).tolist() == [np.sqrt(12.5), 0]
     assert row_rms(np.zeros((2, 0))).shape == (0,)

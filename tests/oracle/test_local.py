@@ -143,8 +143,8 @@ def test_decisions_at_a_tie_may_fall_either_way_and_no_others() -> None:
 def test_saturated_integer_sums_are_impossible() -> None:
     text = "g (uint8[M, K] a, int8[K, N] b) => (int32[M, N] y) { y = MatMulInteger(a, b) }"
     a, b = np.full((1, 2), 255, np.uint8), np.full((2, 1), 127, np.int8)
-    assert of(text, {"a": a, "b": b}, np.int32([[2**15 - 1]])).verdict == "impossible"
-    assert of(text, {"a": a, "b": b}, np.int32([[64770]])).verdict == "identical"
+    assert of(text, {"a": a, "b": b}, np.array([[2**15 - 1]], np.int32)).verdict == "impossible"
+    assert of(text, {"a": a, "b": b}, np.array([[64770]], np.int32)).verdict == "identical"
 
 
 def test_pieces_with_decisions_inside_may_flip_them() -> None:

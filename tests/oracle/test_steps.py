@@ -63,11 +63,11 @@ def test_a_dynamically_quantized_product_is_off_by_what_its_steps_add(by_column:
 
 
 def test_errors_in_a_step_are_spread_evenly() -> None:
-    of_a, of_b = variances(Steps(a=-1 / 255, b=0.3), np.float32([-1, 0, 2]), W)
+    of_a, of_b = variances(Steps(a=-1 / 255, b=0.3), np.array([-1.0, 0, 2]), W)
     assert of_a is not None
     np.testing.assert_allclose(of_a, (3 / 255) ** 2 / 12)
     np.testing.assert_allclose(of_b, 0.3**2 / 12)
-    assert variances(Steps(b=0.3, looks_up=True), np.int64([1]), W)[0] is None
+    assert variances(Steps(b=0.3, looks_up=True), np.array([1]), W)[0] is None
 
 
 def test_floats_are_not_rounded() -> None:
