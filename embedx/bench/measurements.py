@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from embedx.machine import machine
 from embedx.bench.turns import Entry, interleaved, one_core_busy, summary
 from embedx.difference import differences
 from embedx.errors import ConfigError, DeploymentError
+from embedx.machine import machine
 from embedx.model.graph import Array, TensorType
 from embedx.model.onnx_file import read_model
 from embedx.observe.profile import profiled
