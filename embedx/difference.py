@@ -151,8 +151,8 @@ def metrics(actual: Array, expected: Array) -> dict[str, float | None]:
     ``max_abs`` and ``max_rel`` (of the expected element; over those that are not 0), ``max_ulp``
     (in the type of ``actual``; None for what is no float), ``cosine`` of the flattened tensors,
     ``sqnr_db`` (10 log10 of the expected one's energy over the difference's) and ``psnr_db`` (of
-    its largest value's square over the mean of the difference's). Infinite where nothing differs, NaN
-    where NaN or infinities do.
+    its largest value's square over the mean of the squared difference). Infinite where nothing
+    differs, NaN where NaN or infinities do.
 
     >>> found = metrics(np.float32([3, 4]), np.float32([3, 5]))
     >>> found["max_abs"], found["max_rel"], round(found["cosine"], 4)

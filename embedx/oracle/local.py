@@ -15,12 +15,14 @@ import numpy as np
 from embedx.model.graph import Array, Graph, Node, TensorType, Value, reads
 from embedx.ops import is_floating
 from embedx.oracle.floor import difference, flipped_floors, floors, row_rms
-from embedx.oracle.noise import is_product, may_decide, of_products, rounds, unit_of
+from embedx.oracle.noise import Noise, is_product, may_decide, of_products, rounds, unit_of
 from embedx.oracle.steps import SAME, Coarse
 from embedx.oracle.verdicts import LINE, STEP_LINE, Verdict
 from embedx.rewrite.normal import drop_dead
+from embedx.rewrite.retype import carry_halves_wide
 from embedx.run.engine import Engine
 
+_NOISY_RUNS = 8
 _TIE = 1e-6
 """How near to a tie, relative to its input, a decision may fall either way."""
 
@@ -173,6 +175,15 @@ def _near_ties(engine: Engine, given: Mapping[str, Any], exact: Array) -> Array:
             moved = (x.astype(np.float64) * (1 + step)).astype(x.dtype)
             (other,) = engine.run({**given, name: moved})
             found |= np.asarray(other != exact)
+    if len(engine.graph.nodes) == 1:
+        return found
+    # What is rounded in between decides, too, and halves may be carried in float32 there.
+    wide = Engine(carry_halves_wide(engine.graph), precision="exact")
+    for one in (engine, wide):
+        for seed in range(_NOISY_RUNS):
+            noise = Noise(one.graph, seed=seed, flipping=1.0, everywhere=True)
+            *_, last = one.walk(given, noise.around)
+            found |= np.asarray(last.outputs[0] != exact)
     return found
 
 
@@ -201,6 +212,10 @@ def _floats(
     options: dict[str, Any] = {"samples": 4, "seed": seed, "coarse": coarse, "moving": not stepped}
     found = floors(engine, given, {segment.edge}, **options)
     floor, rows = found.by_edge[segment.edge], row_rms(off)
+    if rounding:
+        # Few samples may miss the rounding of a row that one large element outweighs.
+        last = max(coarse.unit, unit_of(exact.dtype)) * floor.sizes
+        floor = replace(floor, rows=np.maximum(floor.rows, last))
     ratio = _ratio(floor.ratios(rows))
     if stepped:
         whole = float(np.sqrt(np.square(rows).sum() / np.square(floor.rows).sum()))

@@ -159,13 +159,15 @@ class Noise:
 
     ``coarse`` is how a candidate's file computes more coarsely. ``flipping`` is how many times more
     noise meets the inputs of decisions, so that some are taken otherwise; half precision then is
-    noisy everywhere, as some runtimes keep chains of it in float32, positions included.
+    noisy everywhere, as some runtimes keep chains of it in float32, positions included. With
+    ``everywhere`` what is made of token ids alone is noisy in any precision.
     """
 
     def __init__(
-        self, graph: Graph, *, seed: int = 0, coarse: Coarse = SAME, flipping: float = 0.0
-    ) -> None:
-        self.data = edges_of_data(graph)
+        self, graph: Graph, *, seed: int = 0, coarse: Coarse = SAME, flipping: float = 0.0,
+        everywhere: bool = False,
+    ) -> None:  # fmt: skip
+        self.data = set(graph.producers()) if everywhere else edges_of_data(graph)
         self._random = np.random.default_rng(seed)
         self._normals = _normals(seed)
         self._unit, self._steps, self._flipping = coarse.unit, coarse.steps, flipping

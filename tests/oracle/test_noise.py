@@ -137,7 +137,8 @@ def test_the_same_seed_makes_the_same_noise() -> None:
 
 
 def test_decisions_flip_under_more_noise_and_results_stay_as_they_were() -> None:
-    text = """g (float[N] x) => (uint8[N] q, float[N] y) <float scale = {0.01}, uint8 zero = {128}> {
+    text = """g (float[N] x) => (uint8[N] q, float[N] y)
+        <float scale = {0.01}, uint8 zero = {128}> {
         q = QuantizeLinear(x, scale, zero)  y = Add(x, x) }"""
     engine = Engine(graph(text), precision="exact")
     x = RANDOM.uniform(-1, 1, 2000).astype(np.float32)
