@@ -22,7 +22,7 @@ from embedx.rewrite.normal import drop_dead
 from embedx.rewrite.retype import carry_halves_wide
 from embedx.run.engine import Engine
 
-_NOISY_RUNS = 8
+_NOISY_RUNS = 32
 _TIE = 1e-6
 """How near to a tie, relative to its input, a decision may fall either way."""
 
