@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from embedx.model.graph import Array, Graph, Node, SparseTensor, reads
+from embedx.ops import dtype_of, is_floating
 from embedx.oracle.matching import difference_told
 from embedx.rewrite.normal import drop_dead, renamed, sort_nodes, unused_suffix
 from embedx.run.binding import bind
@@ -48,7 +49,15 @@ def changes(ours: Graph, theirs: Graph) -> list[Change]:
         if pair in found:
             continue
         one, other = makers[0].get(pair[0]), makers[1].get(pair[1])
-        if one is None and other is None:
+        if one is not None and _widens(one) and not _widens(other):  # a file in another precision
+            found[pair], following = [], (one.inputs[0], pair[1])
+            uses.setdefault(following, []).extend(uses.get(pair, ()))
+            waiting.append(following)
+        elif other is not None and _widens(other) and not _widens(one):
+            found[pair], following = [], (pair[0], other.inputs[0])
+            uses.setdefault(following, []).append((other.outputs[0], 0))
+            waiting.append(following)
+        elif one is None and other is None:
             found[pair] = _constants(ours, theirs, *pair)
         elif one is None or other is None or not _same_kind(one, other, pair):
             found[pair] = [_rewired(one, other, pair)]
@@ -104,6 +113,12 @@ def put_back(ours: Graph, theirs: Graph, some: Sequence[Change]) -> Graph:
                 values.update({name: before[name]} if name in before else {})
         nodes.append(replace(node, inputs=tuple(inputs), attributes=values))
     initializers = {brought(k): v for k, v in ours.initializers.items()}
+    for change in some:
+        a, b = (
+            _array(g.constants.get(n)) for g, n in ((ours, change.ours), (theirs, change.theirs))
+        )
+        if a is not None and b is not None:
+            initializers[brought(change.ours)] = _in_precision_of(b, a)
     made = replace(
         theirs, nodes=tuple(nodes), values={}, opsets={**ours.opsets, **theirs.opsets},
         initializers={**initializers, **theirs.initializers},
@@ -165,6 +180,13 @@ def _ending(graph: Graph, edge: str) -> Graph:
     )
 
 
+def _widens(node: Node | None) -> bool:
+    """Whether a node does nothing but cast to a float type."""
+    return (
+        node is not None and node.op_type == "Cast" and is_floating(dtype_of(node.attributes["to"]))
+    )
+
+
 def _same_kind(one: Node, other: Node, pair: tuple[str, str]) -> bool:
     kinds = [
         (n.op_type, n.domain, len(n.inputs), [bool(i) for i in n.inputs]) for n in (one, other)
@@ -188,11 +210,10 @@ def _constants(ours: Graph, theirs: Graph, one: str, other: str) -> list[Change]
         if one == other and a is b:
             return []
         return [Change(other, f"{other!r} is read instead of {one!r}", one, other)]
-    if a.dtype == b.dtype and a.shape == b.shape and np.array_equal(a, b, equal_nan=_floats(a)):
+    before = _in_precision_of(b, a)
+    if before.dtype == b.dtype and np.array_equal(before, b, equal_nan=is_floating(b.dtype)):
         return []
-    told = difference_told(a, b) or (
-        f"is rounded otherwise, to {b.dtype}" if a.dtype != b.dtype else "is rounded otherwise"
-    )
+    told = difference_told(before, b) or "is rounded otherwise"
     return [Change(other, f"the constant {other!r} {told}", one, other)]
 
 
@@ -237,5 +258,13 @@ def _array(value: Array | SparseTensor | None) -> Array | None:
     return value.dense() if isinstance(value, SparseTensor) else value
 
 
-def _floats(value: Array) -> bool:
-    return value.dtype.kind == "f"
+def _in_precision_of(b: Array, a: Array) -> Array:
+    """A float constant in the type of another; what is too large for that is as in the other."""
+    if a.dtype == b.dtype or not (is_floating(a.dtype) and is_floating(b.dtype)):
+        return a
+    with np.errstate(over="ignore"):
+        made = a.astype(b.dtype)
+    if a.shape != b.shape:
+        return made
+    wide = made.astype(np.float64)
+    return np.where(np.isinf(wide) & np.isfinite(a.astype(np.float64)), b, made)

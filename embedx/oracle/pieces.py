@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from embedx.model.graph import Array, Graph, Node, TensorType, Value
+from embedx.ops import code_of, is_floating
 from embedx.oracle.compare import Opened
 from embedx.oracle.local import segments
+from embedx.oracle.matching import named_alike
 from embedx.rewrite.element_types import DType, element_types
 from embedx.rewrite.normal import drop_dead, renamed, unused_suffix
 
@@ -90,33 +92,65 @@ def _sources(it: Opened, edge: str) -> list[tuple[str, ...]]:
 
 def _piece(it: Opened, edge: str, sources: tuple[str, ...], run: int) -> Piece | None:
     """The piece from ``sources`` to the edge; None if it cannot be cut there."""
-    graph, theirs, pairs, feeds = it.reference.graph, it.file, it.pairs(), it.feeds[run]
+    graph, pairs, feeds = it.reference.graph, it.pairs(), it.feeds[run]
     types = element_types(graph)
     inner = [name for name in sources if name in pairs]
     values = dict(it.candidate.values(feeds, [pairs[name] for name in inner], {})) if inner else {}
     given = {name: feeds[name] for name in sources if name in feeds}
-    given.update({name: values[pairs[name]] for name in inner if pairs[name] in values})
+    for name in inner:
+        value = values.get(pairs[name])
+        if not isinstance(value, np.ndarray) or name not in types:
+            return None
+        if value.dtype != types[name] and not (
+            is_floating(value.dtype) and is_floating(types[name])
+        ):
+            return None
+        given[name] = value.astype(types[name], copy=False)
     if any(name not in given and name not in graph.initializers for name in sources):
         return None
-    if any(not isinstance(v, np.ndarray) or v.dtype != types.get(k) for k, v in given.items()):
-        return None  # of another precision, say, or no tensor
+    if not all(isinstance(value, np.ndarray) for value in given.values()):
+        return None
     other = None
-    if theirs is not None:
-        names = {pairs[name]: name for name in (*inner, edge)}
-        made = theirs.producers()
-        if any(name not in made for name in names):
-            return None  # the optimizer's, and in no file
-        dtype = element_types(theirs).get(pairs[edge])
-        through = next((name for name in inner if pairs[name] == pairs[edge]), None)
-        if through is not None:  # the candidate does nothing there
-            node = Node("Identity", (through,), (edge,), opset=theirs.opsets.get("", 1))
-            other = replace(theirs, nodes=(node,))
-        else:
-            other = _with_names(theirs, names)
-        fed = {v.name for v in theirs.feeds}
+    if it.file is not None:
+        other = _theirs(it, edge, inner, types)
+        if other is None:
+            return None
+        fed = {v.name for v in it.file.feeds}
         given.update({k: v for k, v in feeds.items() if k in _needed(other, edge, given) & fed})
-        other = cut(other, edge, given, dtype)
+        other = cut(other, edge, given, element_types(other).get(edge))
     return Piece(cut(graph, edge, given, types.get(edge)), other, given, edge)
+
+
+def _theirs(
+    it: Opened, edge: str, inner: Sequence[str], types: Mapping[str, DType]
+) -> Graph | None:
+    """The candidate's file with the reference's names and types of the inner edges and the edge.
+
+    None if one of them is not in the file, as what an optimizer makes.
+    """
+    assert it.file is not None
+    made, alike, pairs = it.file.producers(), named_alike(it.reference.graph, it.file), it.pairs()
+    names = {}
+    for name in (*inner, edge):
+        other = pairs[name] if pairs[name] in made else alike.get(name)
+        if other is None or other not in made:
+            return None
+        names[name] = other
+    opset, kinds = it.file.opsets.get("", 1), element_types(it.file)
+    through = next((name for name in inner if names[name] == names[edge]), None)
+    if through is not None:  # the candidate does nothing there
+        return replace(it.file, nodes=(Node("Identity", (through,), (edge,), opset=opset),))
+    suffix = unused_suffix(it.file, "cast")
+    casts = {
+        n: kinds[o] for n, o in names.items() if n != edge and kinds.get(o, types[n]) != types[n]
+    }
+    graph = _with_names(it.file, {o: n + suffix * (n in casts) for n, o in names.items()})
+    nodes = [
+        Node("Cast", (name,), (name + suffix,), {"to": code_of(kind)}, opset=opset)
+        for name, kind in casts.items()
+    ]
+    kept = (n for n in graph.nodes if not {name + suffix for name in casts} & {*n.outputs})
+    return replace(graph, nodes=(*nodes, *kept))
 
 
 def _needed(graph: Graph, edge: str, given: Mapping[str, Array]) -> set[str]:

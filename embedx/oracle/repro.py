@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from textwrap import fill
@@ -23,7 +23,9 @@ from embedx.ops import is_floating
 from embedx.oracle.bisect import Bisection
 from embedx.oracle.compare import opened
 from embedx.oracle.data_sets import write_data_set
-from embedx.oracle.floor import difference, floors, row_rms
+from embedx.oracle.floor import Floors, difference, flipped_floors, floors, row_rms
+from embedx.oracle.matching import coarseness
+from embedx.oracle.noise import may_decide
 from embedx.oracle.pieces import Piece
 from embedx.oracle.verdicts import LINE
 from embedx.run.engine import Engine
@@ -48,6 +50,7 @@ class _Evidence:
                 place = [v.name for v in piece.graph.outputs].index(piece.output)
                 edge = piece.theirs.outputs[place].name
             self.found: Array = dict(it.candidate.values(piece.feeds, [edge], {}))[edge]
+            self._coarse = coarseness(it.referee.graph, it.file, it.candidate.made)
         self.edge = edge
         self.place: tuple[int, ...] = ()
         self.allowed = 0.0
@@ -58,11 +61,17 @@ class _Evidence:
 
     def _measure(self, referee: Engine, piece: Piece) -> None:
         off = row_rms(difference(self.found, self.exact))
-        floor = floors(referee, piece.feeds, {piece.output}).by_edge[piece.output]
-        row = int(np.argmax(floor.ratios(off)))
-        unit = float(floor.ratios(np.ones_like(off))[row])
-        self.allowed = LINE / unit
-        self.off = float(off[row])
+        kinds: list[Callable[..., Floors]] = [floors]
+        if any(map(may_decide, piece.graph.walk())):
+            kinds.insert(0, flipped_floors)  # decisions may fall otherwise, if that explains less
+        for kind in kinds:
+            found = kind(referee, piece.feeds, {piece.output}, coarse=self._coarse)
+            floor = found.by_edge[piece.output]
+            row = int(np.argmax(floor.ratios(off)))
+            self.off = float(off[row])
+            self.allowed = LINE / float(floor.ratios(np.ones_like(off))[row])
+            if self.off > self.allowed:
+                break
         shape = self.exact.shape[:-1]
         self.place = tuple(int(i) for i in np.unravel_index(row, shape)) if shape else ()
         if self.off <= self.allowed:  # one number among many, perhaps, that judges them alone

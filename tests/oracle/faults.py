@@ -167,3 +167,23 @@ def divided_the_wrong_way() -> onnx.ModelProto:
     node = next(n for n in reversed(model.graph.node) if n.op_type == "Div")
     node.input[:] = reversed(node.input)
     return model
+
+
+def in_half_precision(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with float16 weights and casts at its output."""
+    half = onnx.ModelProto()
+    half.CopyFrom(model)
+    for proto in half.graph.initializer:
+        array = numpy_helper.to_array(proto)
+        if array.dtype == np.float32:
+            array = np.clip(array, -65504, 65504).astype(np.float16)
+            proto.CopyFrom(numpy_helper.from_array(array, proto.name))
+    for node in half.graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Cast" and attribute.i == TensorProto.FLOAT:
+                attribute.i = TensorProto.FLOAT16
+    last = half.graph.node[-1]
+    assert last.op_type == "Identity"
+    last.op_type = "Cast"
+    last.attribute.append(helper.make_attribute("to", TensorProto.FLOAT))
+    return half

@@ -175,3 +175,18 @@ def test_an_optimizer_that_takes_one_pattern_for_another() -> None:
     kinds = [n.op_type for n in found.piece.graph.nodes]
     assert kinds.count("Div") == 1
     assert len(kinds) <= 10
+
+
+def test_a_fault_in_a_file_of_half_precision() -> None:
+    half = faults.in_half_precision(bert())
+    assert not bisect(bert(), half, with_="embedx:plain").parted
+    wrong = bert()
+    faults.transposed(wrong)
+    found = bisect(bert(), faults.in_half_precision(wrong), with_="embedx:plain")
+    node, weight = FAULTS[faults.transposed]
+    assert found.first is not None
+    assert node in found.first.covers
+    assert found.cause is not None
+    assert (found.cause.kind, found.cause.names) == ("file", (weight,))
+    assert found.piece is not None
+    assert len(found.piece.graph.nodes) == len(found.first.covers)
