@@ -14,14 +14,14 @@ from embedx.model.graph import Graph
 from embedx.model.onnx_writer import write_model
 from embedx.oracle.candidates import Stored
 from embedx.oracle.changes import Change, changes, put_back
-from embedx.oracle.compare import Feeds, Opened, Source, compare, opened, read_source
+from embedx.oracle.compare import Feeds, Opened, compare, opened, read_source
 from embedx.oracle.comparison import Comparison, Place
 from embedx.oracle.inputs import made_up_feeds
 from embedx.oracle.minimal import minimal
 from embedx.oracle.pieces import Piece, smallest, whole
 from embedx.oracle.verdicts import Verdict, is_worse
 from embedx.peers.optimizers import optimizers_of
-from embedx.run.engine import Engine
+from embedx.run.engine import Engine, Source
 from embedx.run.fold import fold_constants
 from embedx.run.prepare import prepare
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from embedx.errors import ConfigError, InputError
 from embedx.machine import machine
@@ -29,16 +29,12 @@ from embedx.oracle.matching import cause, coarseness, lacking, matched, named_al
 from embedx.oracle.steps import SAME, Coarse
 from embedx.oracle.verdicts import LINE, VERDICTS, Verdict, is_worse, worst
 from embedx.rewrite.normal import normal_form
-from embedx.run.engine import Engine
+from embedx.run.engine import Engine, Source
 from embedx.run.fold import fold_constants
 from embedx.run.prepare import checked, loading, prepare
 from embedx.text.locate import find_model
 
-if TYPE_CHECKING:
-    from onnx import ModelProto
-
 Level: TypeAlias = Literal["outputs", "sites", "nodes"]
-Source: TypeAlias = "str | os.PathLike[str] | bytes | ModelProto | Graph"
 Feeds: TypeAlias = "str | os.PathLike[str] | Mapping[str, Any] | Sequence[Mapping[str, Any]]"
 
 _FEWEST = 2

@@ -23,6 +23,9 @@ from embedx.oracle.steps import Coarse
 from embedx.oracle.verdicts import LINE, Verdict
 from embedx.run.engine import Engine
 
+_MORE = 4
+"""How many times more samples there are before a difference is called suspicious."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -152,6 +155,7 @@ class _Scale:
     def __init__(self, job: Job, feeds: Mapping[str, Any], noise: Floors) -> None:
         self._job, self._feeds, self._noise = job, feeds, noise
         self._flipped: Floors | None = None
+        self._more: Floors | None = None
         graph = job.referee.graph
         self.mask = mask_of(feeds)
         self._makers: Mapping[str, Node] = graph.producers()
@@ -181,6 +185,8 @@ class _Scale:
         off = row_rms(off if keep is None else np.where(keep, off, 0.0))
         ratio = _largest(self._noise, edge, off)
         flipped = flips(self._makers[edge], value, exact) if edge in self._data else None
+        if ratio > LINE and edge in self._outputs:
+            ratio = _largest(self._surer(), edge, off)
         if ratio <= LINE:
             stepwise = self._job.coarse.steps or any(self._noise.flips.values())
             found: Verdict = "quantization" if stepwise else "rounding"
@@ -218,6 +224,16 @@ class _Scale:
         usual = max(self._noise.flips.get(edge, 0.0), self._flips().flips.get(edge, 0.0), 1.0)
         verdict: Verdict = "quantization" if wrong <= LINE * usual else "suspicious"
         return Finding(verdict, None, flipped, measured, local, told)
+
+    def _surer(self) -> Floors:
+        """The floors of the outputs from more samples, of which few might be small by chance."""
+        if self._more is None:
+            job = self._job
+            self._more = floors(
+                job.referee, self._feeds, self._outputs,
+                samples=_MORE * job.samples, seed=job.seed, coarse=job.coarse,
+            )  # fmt: skip
+        return self._more
 
     def _flips(self) -> Floors:
         """The floors of runs in which decisions have flipped, made when they are needed."""

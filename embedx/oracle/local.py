@@ -22,6 +22,9 @@ from embedx.rewrite.normal import drop_dead
 from embedx.rewrite.retype import carry_halves_wide
 from embedx.run.engine import Engine
 
+_SAMPLES, _TO_BE_SURE = 4, 32
+"""Runs with noise; of thousands of rows some have little of it in few runs, by chance."""
+
 _NOISY_RUNS = 32
 _TIE = 1e-6
 """How near to a tie, relative to its input, a decision may fall either way."""
@@ -209,14 +212,20 @@ def _floats(
     plain = exact.dtype.itemsize > 2 and not stepped
     if plain and len(segment.nodes) == 1 and rounding and is_product(rounding[0]):
         return _product(rounding[0], segment, engine.graph, given, exact, off, coarse.unit)
-    options: dict[str, Any] = {"samples": 4, "seed": seed, "coarse": coarse, "moving": not stepped}
-    found = floors(engine, given, {segment.edge}, **options)
-    floor, rows = found.by_edge[segment.edge], row_rms(off)
-    if rounding:
-        # Few samples may miss the rounding of a row that one large element outweighs.
-        last = max(coarse.unit, unit_of(exact.dtype)) * floor.sizes
-        floor = replace(floor, rows=np.maximum(floor.rows, last))
-    ratio = _ratio(floor.ratios(rows))
+    rows = row_rms(off)
+    for samples in (_SAMPLES, _TO_BE_SURE):
+        options: dict[str, Any] = {
+            "samples": samples, "seed": seed, "coarse": coarse, "moving": not stepped,
+        }  # fmt: skip
+        found = floors(engine, given, {segment.edge}, **options)
+        floor = found.by_edge[segment.edge]
+        if rounding:
+            # Few samples may miss the rounding of a row that one large element outweighs.
+            last = max(coarse.unit, unit_of(exact.dtype)) * floor.sizes
+            floor = replace(floor, rows=np.maximum(floor.rows, last))
+        ratio = _ratio(floor.ratios(rows))
+        if ratio <= LINE:
+            break
     if stepped:
         whole = float(np.sqrt(np.square(rows).sum() / np.square(floor.rows).sum()))
         if whole <= STEP_LINE and ratio <= LINE:

@@ -86,7 +86,7 @@ def matched(
     pairs: dict[str, str] = {}
     for edge, other in named_alike(reference, candidate).items():
         given = (
-            [n for n in graph[e].inputs if n]
+            [n for n in graph[e].inputs if n] if e in graph else []
             for graph, e in zip(makers, (edge, other), strict=True)
         )
         same = all(pairs.get(a, a) == b for a, b in zip(*given, strict=False))

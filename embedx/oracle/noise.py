@@ -32,7 +32,7 @@ FILL = 1e30
 _LEAST_SURE = 2.0**-8
 """No runtime is so far off, relatively, where it decides."""
 
-_POOL = 1 << 20
+_POOL = 1 << 18
 """Random numbers are drawn once, and read from a place that is drawn for each tensor."""
 
 _BILINEAR = frozenset(
@@ -243,10 +243,14 @@ class Noise:
         }
 
     def moved(self, x: Any, relative: float) -> Any:
-        """``x`` with relative noise, if it is an array of floats; never where a mask fills."""
+        """``x`` with relative noise, if it is an array of floats.
+
+        Whole numbers, such as those of a mask, stay: they are exact. So does what fills a mask.
+        """
         if not _is_floats(x):
             return x
-        return self._added(x, relative * np.abs(x.astype(np.float64)))
+        size = np.abs(x.astype(np.float64))
+        return self._added(x, np.where(size == np.rint(size), 0.0, relative * size))
 
     def _summing(self, x: Any) -> float:
         """The roundoff in which sums are made: that of float32, for halves as well."""
@@ -272,7 +276,7 @@ def _same(x: Any) -> Any:
     return x
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=8)
 def _normals(seed: int) -> Array:
     return np.random.default_rng(seed).standard_normal(_POOL, np.float32)
 

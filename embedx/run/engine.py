@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 Observer: TypeAlias = Callable[[Node, Sequence[Any], Sequence[Any]], None]
 """Called after each node with its inputs and outputs, those of subgraphs included."""
 Feeds: TypeAlias = "Mapping[str, Any] | Sequence[Any]"
+Source: TypeAlias = "str | os.PathLike[str] | bytes | ModelProto | Graph"
+"""A model: its file's path, the file's bytes, or what has been read of it."""
 
 
 class Visit(NamedTuple):
@@ -77,7 +79,7 @@ class Engine:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | bytes | ModelProto | Graph,
+        model: Source,
         batch_size: int | None = None,
         num_cores: int | None = None,
         *,
