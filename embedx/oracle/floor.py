@@ -41,7 +41,8 @@ class Floor:
         """
         with np.errstate(all="ignore"):
             relative = np.where(self.sizes > 0, self.rows / self.sizes, np.nan)
-        usual = np.nanmedian(relative) if np.isfinite(relative).any() else 0.0
+        known = relative[np.isfinite(relative)]
+        usual = np.quantile(known, 0.5, method="lower") if known.size else 0.0
         floor = np.maximum(self.rows, usual * self.sizes)
         if self.width < _WIDE and self.rows.size:
             floor = np.maximum(floor, np.sqrt(np.mean(np.square(self.rows))) / 2)
@@ -167,15 +168,23 @@ def _pair(
 
 
 def difference(a: Array, b: Array) -> Array:
-    """``a - b`` in float64, 0 where both are the same infinity or NaN, inf where only one is."""
-    x, y = a.astype(np.float64), b.astype(np.float64)
+    """``a - b``, 0 where both are the same infinity or NaN, inf where only one is.
+
+    In float32, in which a difference of near numbers is exact, unless one is wider.
+    """
+    kind: Any = np.float64 if max(a.dtype.itemsize, b.dtype.itemsize) > 4 else np.float32
+    x, y = a.astype(kind, copy=False), b.astype(kind, copy=False)
     with np.errstate(all="ignore"):
-        off = x - y
+        off = np.asarray(x - y)
+    if np.isfinite(off).all():
+        return off
     same = (x == y) | (np.isnan(x) & np.isnan(y))
-    return np.where(same, 0.0, np.where(np.isnan(off), np.inf, off))
+    return np.where(same, 0, np.where(np.isnan(off), np.inf, off))
 
 
 def finite(x: Array) -> Array:
-    """``x`` in float64, with 0 for what is not finite or fills a mask."""
-    wide = x.astype(np.float64)
-    return np.where(np.isfinite(wide) & (np.abs(wide) < FILL), wide, 0.0)
+    """``x`` with 0 for what is not finite or fills a mask."""
+    wide = x if x.dtype.itemsize >= 4 else x.astype(np.float32)
+    with np.errstate(invalid="ignore"):
+        fits = np.abs(wide) < FILL
+    return wide if fits.all() else np.where(fits, wide, 0)

@@ -94,7 +94,8 @@ def judged_run(job: Job, feeds: Mapping[str, Any]) -> dict[str, Finding]:
             seen = scale.detail(finding, piece.edge, exact, value)
             found[piece.edge] = replace(finding, detail=seen, seconds=(between - start, took))
             if value.shape == exact.shape:
-                known[piece.edge] = value.astype(exact.dtype, copy=False)
+                with np.errstate(over="ignore"):  # what fills a mask may be too large for halves
+                    known[piece.edge] = value.astype(exact.dtype, copy=False)
         for name in (*piece.inputs, piece.edge):
             uses[name] -= 1
             if not uses[name]:

@@ -21,6 +21,9 @@ from embedx.oracle.verdicts import LINE, STEP_LINE, Verdict
 from embedx.rewrite.normal import drop_dead
 from embedx.rewrite.retype import carry_halves_wide
 from embedx.run.engine import Engine
+from embedx.workers import threads
+
+_SOFTMAX = ("Softmax", "LogSoftmax")
 
 _SAMPLES, _TO_BE_SURE = 4, 32
 """Runs with noise; of thousands of rows some have little of it in few runs, by chance."""
@@ -213,6 +216,10 @@ def _floats(
     if plain and len(segment.nodes) == 1 and rounding and is_product(rounding[0]):
         return _product(rounding[0], segment, engine.graph, given, exact, off, coarse.unit)
     rows = row_rms(off)
+    # Few samples may miss the rounding of a row that one large element outweighs.
+    least = max(coarse.unit, unit_of(exact.dtype))
+    if any(node.op_type in _SOFTMAX for node in segment.nodes):
+        least *= np.sqrt(exact.shape[-1]) / 2  # each small summand may round what is already there
     for samples in (_SAMPLES, _TO_BE_SURE):
         options: dict[str, Any] = {
             "samples": samples, "seed": seed, "coarse": coarse, "moving": not stepped,
@@ -220,9 +227,7 @@ def _floats(
         found = floors(engine, given, {segment.edge}, **options)
         floor = found.by_edge[segment.edge]
         if rounding:
-            # Few samples may miss the rounding of a row that one large element outweighs.
-            last = max(coarse.unit, unit_of(exact.dtype)) * floor.sizes
-            floor = replace(floor, rows=np.maximum(floor.rows, last))
+            floor = replace(floor, rows=np.maximum(floor.rows, least * floor.sizes))
         ratio = _ratio(floor.ratios(rows))
         if ratio <= LINE:
             break
@@ -260,7 +265,8 @@ def _product(
     inputs = [
         given.get(name, graph.initializers.get(name)) if name else None for name in node.inputs
     ]
-    size = of_products(node, inputs, np.abs)
+    with threads(1):
+        size = of_products(node, inputs, np.abs)
     terms = _terms(node, inputs)
     summing = max(unit_of(np.dtype(np.float32)) if exact.dtype.itemsize < 8 else 2.0**-53, unit)
     # Both sides have rounded their sum to the result's type, and not always to the same side.

@@ -249,8 +249,8 @@ class Noise:
         """
         if not _is_floats(x):
             return x
-        size = np.abs(x.astype(np.float64))
-        return self._added(x, np.where(size == np.rint(size), 0.0, relative * size))
+        size = np.abs(_working(x))
+        return self._added(x, np.where(size == np.rint(size), 0, relative * size))
 
     def _summing(self, x: Any) -> float:
         """The roundoff in which sums are made: that of float32, for halves as well."""
@@ -260,16 +260,27 @@ class Noise:
     def _rounded(self, y: Any, sums: Array | None) -> Any:
         if not _is_floats(y):
             return y
-        size = max(unit_of(y.dtype), self._unit) * np.abs(y.astype(np.float64))
-        return self._added(y, size if sums is None else size + SUMMED * self._summing(y) * sums)
+        size = np.abs(_working(y)) * max(unit_of(y.dtype), self._unit)
+        if sums is not None:
+            size = size + np.nan_to_num(SUMMED * self._summing(y) * sums, posinf=0.0)
+        return self._added(y, size)
 
     def _added(self, x: Array, size: Array) -> Array:
-        start = int(self._random.integers(_POOL))
-        normals = np.take(self._normals, np.arange(start, start + x.size), mode="wrap")
-        noise = np.asarray(normals.reshape(x.shape) * size)
-        wide = x.astype(np.float64)
-        moves = np.isfinite(noise) & (np.abs(wide) < FILL)
-        return np.asarray(np.where(moves, wide + noise, wide).astype(x.dtype))
+        work = _working(x)
+        noise = self._drawn(x.size).reshape(x.shape) * size
+        return np.asarray((work + np.where(np.abs(work) < FILL, noise, 0)).astype(x.dtype))
+
+    def _drawn(self, count: int) -> Array:
+        """Standard normal numbers, from a random place of the pool on."""
+        normals = self._normals[int(self._random.integers(_POOL)) :]
+        if count > len(normals):
+            normals = np.concatenate([normals, np.resize(self._normals, count - len(normals))])
+        return normals[:count]
+
+
+def _working(x: Array) -> Array:
+    """``x`` in a type in which noise can be added to it."""
+    return x if x.dtype.itemsize >= 4 else x.astype(np.float32)
 
 
 def _same(x: Any) -> Any:

@@ -89,7 +89,8 @@ def test_decisions_in_a_sentence() -> None:
     two = [place("a"), place("b", flips=2, site="layers.1.output"), place("c", flips=5)]
     assert begins(two[:2]) == "2 decisions fell the other way, all at layers.1.output."
     assert (
-        begins(two) == "7 decisions fell the other way, at 2 places, the first at layers.1.output."
+        begins(two)
+        == "7 decisions fell the other way, at 2 places, 2 of them first, at layers.1.output."
     )
 
 
