@@ -17,8 +17,8 @@ from embedx.run.engine import Engine
 _WIDE = 16
 """Elements of a row from which on some samples tell its noise."""
 
-_RAISE, _MOST = 16.0, 2.0**20
-"""By which factor noise at decisions is raised until some flip, and to which."""
+_RAISE = 16.0
+"""By which factor noise at decisions is raised until some flip."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,10 +103,12 @@ def flipped_floors(
     seed: int = 0,
     coarse: Coarse = SAME,
     moving: bool = False,
+    most: float = 2.0**20,
 ) -> Floors:
     """The same from runs in which decisions have flipped: their noise is raised until some do.
 
-    Flips are few and some weigh much, so that the largest deviation is taken, not the usual one.
+    ``most`` is how many times more noise there may be. Flips are few and some weigh much, so that
+    the largest deviation is taken, not the usual one.
     """
     ends = {v.name for v in engine.graph.outputs}.intersection(edges)
 
@@ -118,7 +120,7 @@ def flipped_floors(
     for i in range(samples // 2):
         while True:
             pair = _pair(engine, feeds, edges, seed + 2 * i, coarse, factor, moving)
-            if (any(pair.flips.values()) and reaches(pair)) or factor >= _MOST:
+            if (any(pair.flips.values()) and reaches(pair)) or factor >= most:
                 break
             factor *= _RAISE
         pairs.append(pair)

@@ -25,6 +25,9 @@ from embedx.workers import threads
 
 _SOFTMAX = ("Softmax", "LogSoftmax")
 
+_RAISED = 16.0
+"""How many times more noise decides: a candidate's own inputs are known, up to a hair."""
+
 _SAMPLES, _TO_BE_SURE = 4, 32
 """Runs with noise; of thousands of rows some have little of it in few runs, by chance."""
 
@@ -241,7 +244,7 @@ def _floats(
         flipping = deciding and any(found.flips.values())
         return Local("quantization" if flipping else "rounding", ratio)
     if deciding:
-        flipped = flipped_floors(engine, given, {segment.edge}, **options)
+        flipped = flipped_floors(engine, given, {segment.edge}, **options, most=_RAISED)
         also = _ratio(flipped.by_edge[segment.edge].ratios(rows))
         if also <= LINE:
             return Local("quantization", also, why="decisions inside it fell otherwise")

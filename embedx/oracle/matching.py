@@ -45,7 +45,8 @@ def sketched(values: Iterable[tuple[str, Any]]) -> dict[str, Sketch]:
     for name, value in values:
         if isinstance(value, np.ndarray) and is_floating(value.dtype) and value.size > 1:
             places = np.linspace(0, value.size - 1, min(value.size, _SAMPLE)).astype(np.int64)
-            found[name] = Sketch(value.shape, finite(value.reshape(-1)[places]))
+            sample = finite(value.reshape(-1)[places]).astype(np.float64)
+            found[name] = Sketch(value.shape, sample)
     return found
 
 
