@@ -260,15 +260,17 @@ class Noise:
     def _rounded(self, y: Any, sums: Array | None) -> Any:
         if not _is_floats(y):
             return y
-        size = np.abs(_working(y)) * max(unit_of(y.dtype), self._unit)
+        size = np.abs(_working(y))
+        size *= max(unit_of(y.dtype), self._unit)
         if sums is not None:
-            size = size + np.nan_to_num(SUMMED * self._summing(y) * sums, posinf=0.0)
+            size += np.where(np.isfinite(sums), SUMMED * self._summing(y) * sums, 0)
         return self._added(y, size)
 
     def _added(self, x: Array, size: Array) -> Array:
         work = _working(x)
-        noise = self._drawn(x.size).reshape(x.shape) * size
-        return np.asarray((work + np.where(np.abs(work) < FILL, noise, 0)).astype(x.dtype))
+        noise = np.asarray(self._drawn(x.size).reshape(x.shape) * size)
+        noise[~(np.abs(work) < FILL)] = 0
+        return np.asarray((work + noise).astype(x.dtype, copy=False))
 
     def _drawn(self, count: int) -> Array:
         """Standard normal numbers, from a random place of the pool on."""
@@ -331,19 +333,20 @@ def is_product(node: Node) -> bool:
 
 
 def summed(node: Node, inputs: Sequence[Any]) -> Array:
-    """For each sum of products the root of the sum of their squares, as float64."""
-    return np.sqrt(of_products(node, inputs, np.square))
+    """For each sum of products the root of the sum of their squares, as float32."""
+    found = of_products(node, inputs, np.square)
+    return np.asarray(np.sqrt(found, out=found))
 
 
 def of_products(node: Node, inputs: Sequence[Any], function: Callable[[Any], Any]) -> Array:
-    """The sums of a ``function`` of the products that ``is_product`` means, as float64.
+    """The sums of a ``function`` of the products that ``is_product`` means, as float32.
 
     The function must be one that gives for a product the product of what it gives for the factors,
-    such as a square or the absolute value. It is computed in float32.
+    such as a square or the absolute value.
     """
     plain = {k: v for k, v in node.attributes.items() if not k.startswith("activation")}
     for factor in ("alpha", "beta"):
         if factor in plain:
             plain[factor] = float(function(plain[factor]))
     given = [None if x is None else function(np.asarray(x, np.float32)) for x in inputs]
-    return np.asarray(bind(replace(node, attributes=plain))(*given), np.float64)
+    return np.asarray(bind(replace(node, attributes=plain))(*given), np.float32)
