@@ -14,10 +14,11 @@ from embedx.model.graph import Graph
 from embedx.model.onnx_writer import write_model
 from embedx.oracle.candidates import Stored
 from embedx.oracle.changes import Change, changes, put_back
-from embedx.oracle.compare import Feeds, Opened, compare, opened, read_source
+from embedx.oracle.compare import compare
 from embedx.oracle.comparison import Comparison, Place
 from embedx.oracle.inputs import made_up_feeds
 from embedx.oracle.minimal import minimal
+from embedx.oracle.opened import Feeds, Opened, opened, read_source
 from embedx.oracle.pieces import Piece, smallest, whole
 from embedx.oracle.verdicts import Verdict, is_worse
 from embedx.peers.optimizers import optimizers_of

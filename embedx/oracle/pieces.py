@@ -9,9 +9,9 @@ import numpy as np
 
 from embedx.model.graph import Array, Graph, Node, TensorType, Value
 from embedx.ops import code_of, is_floating
-from embedx.oracle.compare import Opened
 from embedx.oracle.local import segments
 from embedx.oracle.matching import named_alike
+from embedx.oracle.opened import Opened
 from embedx.rewrite.element_types import DType, element_types
 from embedx.rewrite.normal import drop_dead, renamed, unused_suffix
 

@@ -21,11 +21,11 @@ from embedx.model.graph import Array, TensorType, Value
 from embedx.model.onnx_writer import write_model
 from embedx.ops import is_floating
 from embedx.oracle.bisect import Bisection
-from embedx.oracle.compare import opened
 from embedx.oracle.data_sets import write_data_set
 from embedx.oracle.floor import Floors, difference, flipped_floors, floors, row_rms
 from embedx.oracle.matching import coarseness
 from embedx.oracle.noise import may_decide
+from embedx.oracle.opened import opened
 from embedx.oracle.pieces import Piece
 from embedx.oracle.verdicts import LINE
 from embedx.run.engine import Engine

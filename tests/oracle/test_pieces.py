@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from embedx.model.onnx_file import read_model
-from embedx.oracle.compare import opened
+from embedx.oracle.opened import opened
 from embedx.oracle.pieces import Piece, cut, smallest, whole
 from embedx.rewrite.normal import normal_form
 from embedx.run.engine import Engine
