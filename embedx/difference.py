@@ -171,7 +171,7 @@ def metrics(actual: Array, expected: Array) -> dict[str, float | None]:
             "max_ulp": float(ulps(actual, expected.astype(actual.dtype)).max(initial=0))
             if is_floating(actual.dtype)
             else None,
-            "cosine": float((x * y).sum() / norms) if norms else 1.0,
+            "cosine": float((x * y).sum() / norms) if norms else float(x.any() == y.any()),
             "sqnr_db": _decibels(np.square(y).sum(), noise.sum()),
             "psnr_db": _decibels(largest, noise.mean() if noise.size else 0.0),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import time
@@ -20,6 +21,7 @@ from embedx.oracle.inputs import described
 from embedx.oracle.judging import Finding, Job, judged_run
 from embedx.oracle.local import segments
 from embedx.oracle.matching import cause, coarseness, lacking
+from embedx.oracle.noise import may_decide
 from embedx.oracle.opened import Feeds, Opened, opened
 from embedx.oracle.steps import SAME, Coarse
 from embedx.oracle.verdicts import LINE, VERDICTS, Verdict, is_worse, worst
@@ -69,6 +71,11 @@ def compare(
         raise ConfigError(f"allow is one of {', '.join(VERDICTS)}, not {allow!r}")
     if samples < _FEWEST:
         raise ConfigError(f"samples must be at least {_FEWEST}, not {samples}")
+    if seed < 0:
+        raise ConfigError(f"seed must not be negative, and is {seed}")
+    for name, number in (("rtol", rtol), ("atol", atol)):
+        if number is not None and not 0 <= number < math.inf:
+            raise ConfigError(f"{name} must be a number from 0 on, not {number}")
     inner = level != "outputs"
     with opened(
         model, candidate, with_, inputs, texts, inner=inner, disabled=disabled_optimizers
@@ -84,7 +91,11 @@ def compare(
     names = [v.name for v in referee.graph.outputs]
     outputs = tuple(_output(name, found.of(name)) for name in names if found.of(name))
     places = _places(found) if level != "outputs" else ()
-    verdict, why, first = _concluded(outputs, places, level, allow)
+    decides = any(map(may_decide, referee.graph.walk()))
+    verdict, why, first = _concluded(outputs, places, level, allow, decides)
+    absent = [name for name in names if name in referee.graph.producers() and not found.of(name)]
+    if absent and it.file is not None:
+        why += f" (the candidate has no output {absent[0]!r})"
     return Comparison(
         verdict, it.reference.name, it.candidate.name, level,
         tuple(described(one) for one in feeds), outputs, places, first, why,
@@ -98,7 +109,12 @@ def compare(
 def _watched(it: Opened, level: Level) -> dict[str, str]:
     """Those of these edges that are watched at a level."""
     graph, pairs = it.referee.graph, it.pairs(inner=level != "outputs")
-    outputs = {v.name for v in graph.outputs}
+    outputs = {v.name for v in graph.outputs} & graph.producers().keys()
+    missing = sorted(outputs - pairs.keys())
+    if not outputs:
+        raise InputError(f"{it.reference.name} computes no output, so there is nothing to compare")
+    if missing and (level == "outputs" or outputs & pairs.keys()) and it.file is None:
+        raise InputError(f"{it.candidate.name}: there is no value of the output {missing[0]!r}")
     if level == "outputs":
         pairs = {edge: other for edge, other in pairs.items() if edge in outputs}
     elif level == "sites" and not isinstance(it.candidate, Stored):
@@ -134,7 +150,7 @@ class _Found:
                 return -1, 0.0
             return VERDICTS.index(found.local.verdict), found.local.ratio or 0.0
 
-        return max(range(len(self.runs)), key=key)
+        return max(range(len(self.runs)), key=key, default=0)
 
 
 def _output(name: str, several: Sequence[Finding]) -> Output:
@@ -162,8 +178,8 @@ def _places(found: _Found) -> tuple[Place, ...]:
         why = next((one.why for one in locals_ if one.verdict == verdict and one.why), "")
         node = piece.nodes[-1]
         if found.file is not None and verdict != "identical":
-            told = cause(piece.nodes, found.graph, found.file, found.pairs)
             wrong = is_worse(verdict, "quantization")
+            told = cause(piece.nodes, found.graph, found.file, found.pairs, of_floats=not wrong)
             if wrong:
                 node = lacking(piece.nodes[:-1], found.file) or node
             if told is not None and (wrong or found.coarse is SAME):
@@ -183,14 +199,14 @@ def _places(found: _Found) -> tuple[Place, ...]:
 
 
 def _concluded(
-    outputs: Sequence[Output], places: Sequence[Place], level: Level, allow: Verdict
+    outputs: Sequence[Output], places: Sequence[Place], level: Level, allow: Verdict, decides: bool
 ) -> tuple[Verdict, str, Place | None]:
     """The verdict on all, why, and the first place that is worse than allowed."""
     inside, outside = worst(p.verdict for p in places), worst(o.verdict for o in outputs)
     first = next((p for p in places if is_worse(p.verdict, allow)), None)
     flipped = any(place.flips for place in places)
-    if level == "nodes" and not is_worse(inside, "quantization"):
-        if flipped and outside == "suspicious":
+    if level == "nodes" and places and not is_worse(inside, "quantization"):
+        if decides and outside == "suspicious":
             outside = "quantization"  # a flip grows through the layers, and each node is right
         elif not flipped and inside != "quantization" and outside == "quantization":
             outside = "rounding"  # roundings to integers might have fallen otherwise, and none has

@@ -17,6 +17,9 @@ from embedx.run.engine import Engine
 _WIDE = 16
 """Elements of a row from which on some samples tell its noise."""
 
+_FILLS = 1e4, 1e8
+"""Two numbers fill a mask if both are as large as the first, and one as large as the second."""
+
 _RAISE = 16.0
 """By which factor noise at decisions is raised until some flip."""
 
@@ -172,15 +175,21 @@ def _pair(
 def difference(a: Array, b: Array) -> Array:
     """``a - b``, 0 where both are the same infinity or NaN, inf where only one is.
 
+    What fills a mask differs between types and exporters (-inf, -3.4e38, -1e9, -65504): of two
+    numbers of one sign, both far beyond any result, none is wrong.
+
     In float32, in which a difference of near numbers is exact, unless one is wider.
     """
     kind: Any = np.float64 if max(a.dtype.itemsize, b.dtype.itemsize) > 4 else np.float32
     x, y = a.astype(kind, copy=False), b.astype(kind, copy=False)
     with np.errstate(all="ignore"):
         off = np.asarray(x - y)
-    if np.isfinite(off).all():
+    if np.isfinite(off).all() and np.abs(off).max(initial=0) < _FILLS[1]:
         return off
     same = (x == y) | (np.isnan(x) & np.isnan(y))
+    sizes = np.abs(x), np.abs(y)
+    fills = (np.maximum(*sizes) >= _FILLS[1]) & (np.minimum(*sizes) >= _FILLS[0])
+    same |= fills & (np.sign(x) == np.sign(y))
     return np.where(same, 0, np.where(np.isnan(off), np.inf, off))
 
 

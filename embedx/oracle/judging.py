@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from embedx.difference import metrics
+from embedx.difference import CLOSE, metrics
+from embedx.difference import compare as compare_values
+from embedx.errors import ToleranceError
 from embedx.model.graph import Array, Node
 from embedx.ops import is_floating
 from embedx.oracle.candidates import Candidate
@@ -69,6 +71,11 @@ def judged_run(job: Job, feeds: Mapping[str, Any]) -> dict[str, Finding]:
 
     Of the values those are held that are still needed.
     """
+    with np.errstate(all="ignore"):  # what is no number is compared as such
+        return _judged_run(job, feeds)
+
+
+def _judged_run(job: Job, feeds: Mapping[str, Any]) -> dict[str, Finding]:
     graph = job.referee.graph
     noise = floors(
         job.referee, feeds, job.pairs, samples=job.samples, seed=job.seed, coarse=job.coarse
@@ -88,20 +95,38 @@ def judged_run(job: Job, feeds: Mapping[str, Any]) -> dict[str, Finding]:
         between = perf_counter()
         value = theirs.seen(job.pairs[piece.edge])
         took = perf_counter() - between if job.candidate.stepwise else None
-        if isinstance(exact, np.ndarray) and isinstance(value, np.ndarray):
+        if piece.edge in scale.outputs and type(exact) is not type(value):
+            found[piece.edge] = _missing(value)
+        elif not isinstance(exact, np.ndarray) and piece.edge in scale.outputs:
+            found[piece.edge] = _equal_or_not(exact, value)
+        elif isinstance(exact, np.ndarray) and isinstance(value, np.ndarray):
             local = _local(job, piece, known, value, scale.mask) if job.inner else None
             finding = scale.judged(piece.edge, exact, value, local)
             seen = scale.detail(finding, piece.edge, exact, value)
             found[piece.edge] = replace(finding, detail=seen, seconds=(between - start, took))
             if value.shape == exact.shape:
-                with np.errstate(over="ignore"):  # what fills a mask may be too large for halves
-                    known[piece.edge] = value.astype(exact.dtype, copy=False)
+                known[piece.edge] = value.astype(exact.dtype, copy=False)
         for name in (*piece.inputs, piece.edge):
             uses[name] -= 1
             if not uses[name]:
                 known.pop(name, None)
                 theirs.drop(job.pairs.get(name, name))
     return found
+
+
+def _missing(value: Any) -> Finding:
+    """What is said of an output that the candidate does not give, or gives as something else."""
+    told = "the candidate does not give it" if value is None else f"it is a {type(value).__name__}"
+    return Finding("impossible", None, None, {}, None, told)
+
+
+def _equal_or_not(exact: Any, value: Any) -> Finding:
+    """What is said of sequences and maps, whose items have no noise floor."""
+    try:
+        compare_values(value, exact, CLOSE)
+    except ToleranceError as error:
+        return Finding("suspicious", None, None, {}, None, str(error))
+    return Finding("rounding", None, None, {}, None)
 
 
 def _local(
@@ -150,6 +175,15 @@ class _Stream:
         self._held.pop(name, None)
 
 
+def _kept(x: Array, keep: Array | None) -> Array:
+    return x if keep is None else x[np.broadcast_to(keep, x.shape)]
+
+
+def _kind(x: Array) -> str:
+    """What values of different types may stand for each other: floats of any width, or integers."""
+    return "float" if is_floating(x.dtype) else {"u": "i"}.get(x.dtype.kind, x.dtype.kind)
+
+
 class _Scale:
     """What a difference weighs in one run."""
 
@@ -161,7 +195,7 @@ class _Scale:
         self.mask = mask_of(feeds)
         self._makers: Mapping[str, Node] = graph.producers()
         self._data = edges_of_data(graph)
-        self._outputs = {v.name for v in graph.outputs}
+        self.outputs = {v.name for v in graph.outputs}
         self._decides = any(map(may_decide, graph.walk()))
 
     def judged(self, edge: str, exact: Array, value: Array, local: Local | None) -> Finding:
@@ -169,24 +203,27 @@ class _Scale:
         if value.shape != exact.shape:
             why = f"its shape is {list(value.shape)} instead of {list(exact.shape)}"
             return Finding("impossible", None, None, {}, local, why)
-        if self._job.tolerance is not None and edge in self._outputs:
+        if _kind(value) != _kind(exact):
+            why = f"its type is {value.dtype} instead of {exact.dtype}"
+            return Finding("impossible", None, None, {}, local, why)
+        if self._job.tolerance is not None and edge in self.outputs:
             rtol, atol = self._job.tolerance
             if not np.allclose(value, exact, rtol, atol, equal_nan=True):
                 why = f"it is beyond the tolerance of {rtol:g} relative and {atol:g} absolute"
                 return Finding("suspicious", None, None, metrics(value, exact), local, why)
         floats = is_floating(exact.dtype) and is_floating(value.dtype)
-        wanted = edge in self._outputs and exact.dtype.kind in "fiubV"
-        measured = metrics(value, exact) if wanted else {}
+        wanted = edge in self.outputs and exact.dtype.kind in "fiubV"
+        keep = tokens_of(self.mask, exact.shape)
+        measured = metrics(_kept(value, keep), _kept(exact, keep)) if wanted else {}
         if exact.dtype == value.dtype and np.array_equal(exact, value, equal_nan=floats):
             return Finding("identical", 0.0 if floats else None, 0, measured, local)
         if not floats:
             return self._integers(edge, exact, value, measured, local)
-        keep = tokens_of(self.mask, exact.shape)
         off = difference(value, exact)
         off = row_rms(off if keep is None else np.where(keep, off, 0.0))
         ratio = _largest(self._noise, edge, off)
         flipped = flips(self._makers[edge], value, exact) if edge in self._data else None
-        if ratio > LINE and edge in self._outputs:
+        if ratio > LINE and edge in self.outputs:
             ratio = _largest(self._surer(), edge, off)
         if ratio <= LINE:
             stepwise = self._job.coarse.steps or any(self._noise.flips.values())
@@ -231,7 +268,7 @@ class _Scale:
         if self._more is None:
             job = self._job
             self._more = floors(
-                job.referee, self._feeds, self._outputs,
+                job.referee, self._feeds, self.outputs,
                 samples=_MORE * job.samples, seed=job.seed, coarse=job.coarse,
             )  # fmt: skip
         return self._more

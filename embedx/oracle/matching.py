@@ -147,17 +147,35 @@ def _common_type(graph: Graph) -> np.dtype[Any] | None:
 
 
 def cause(
-    nodes: Sequence[Node], reference: Graph, candidate: Graph, pairs: Mapping[str, str]
+    nodes: Sequence[Node],
+    reference: Graph,
+    candidate: Graph,
+    pairs: Mapping[str, str],
+    *,
+    of_floats: bool,
 ) -> tuple[Node, str] | None:
-    """The first of some nodes whose counterpart has something otherwise, and what that is."""
+    """The first of some nodes whose counterpart has something otherwise, and what that is.
+
+    With ``of_floats`` only weights and float attributes are looked at: what else differs in a node
+    that is right is another spelling of the same.
+    """
     theirs = candidate.producers()
     for node in nodes:
         other = theirs.get(pairs.get(node.outputs[0], node.outputs[0]))
-        if other is not None and _alike(node, other):
-            told = _attributes(node, other) or _constants(node, other, reference, candidate)
-            if told:
-                return node, told
+        if other is None or not _alike(node, other):
+            continue
+        if node.outputs[0] not in pairs and _data(node, reference) != _data(other, candidate):
+            continue  # it only has the same number
+        told = _attributes(node, other, of_floats)
+        told = told or _constants(node, other, reference, candidate, of_floats)
+        if told:
+            return node, told
     return None
+
+
+def _data(node: Node, graph: Graph) -> list[str]:
+    """What a node reads that is no constant."""
+    return [name for name in node.inputs if name not in graph.constants]
 
 
 def lacking(nodes: Sequence[Node], candidate: Graph) -> Node | None:
@@ -170,11 +188,13 @@ def lacking(nodes: Sequence[Node], candidate: Graph) -> Node | None:
     return None
 
 
-def _attributes(node: Node, other: Node) -> str:
+def _attributes(node: Node, other: Node, of_floats: bool) -> str:
     if node.subgraphs or other.subgraphs:
         return ""
     ours, theirs = bind(node).keywords, bind(other).keywords
     for name in sorted(ours.keys() & theirs.keys()):
+        if of_floats and not isinstance(ours[name], float):
+            continue
         if not np.array_equal(ours[name], theirs[name]):
             return f"its {name} is {_shown(theirs[name])} instead of {_shown(ours[name])}"
     return ""
@@ -184,12 +204,16 @@ def _shown(value: Any) -> str:
     return f"{value:.7g}" if isinstance(value, float) else str(value)
 
 
-def _constants(node: Node, other: Node, reference: Graph, candidate: Graph) -> str:
+def _constants(node: Node, other: Node, reference: Graph, candidate: Graph, of_floats: bool) -> str:
     if len(node.inputs) != len(other.inputs):
+        if of_floats:
+            return ""
         return f"it has {len(other.inputs)} inputs instead of {len(node.inputs)}"
     for name, its in zip(node.inputs, other.inputs, strict=True):
         a, b = (_array(g.constants.get(n)) for g, n in ((reference, name), (candidate, its)))
         if a is None or b is None:
+            continue
+        if of_floats and (a.shape != b.shape or not is_floating(a.dtype)):
             continue
         told = difference_told(a, b)
         if told:

@@ -191,7 +191,7 @@ def test_values_come_from_files_and_folders(tmp_path: Path) -> None:
     assert compare(path, tmp_path / "out.npz", inputs=tmp_path / "in.npz").verdict == "suspicious"
     with pytest.raises(ConfigError, match="give these, too"):
         compare(path, tmp_path / "out.npz")
-    with pytest.raises(InputError, match="none of the values last_hidden_state"):
+    with pytest.raises(InputError, match="no value of the output .last_hidden_state"):
         compare(path, {"other": output}, inputs=feeds)
     with pytest.raises(InputError, match="has 1 runs, the inputs are 2"):
         compare(path, {"last_hidden_state": output}, inputs=[feeds, feeds])

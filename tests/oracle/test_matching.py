@@ -85,20 +85,20 @@ def faulty(fault: object) -> tuple[Graph, Graph]:
 def test_the_cause_is_a_constant_an_attribute_or_a_node_that_lacks() -> None:
     reference, candidate = faulty(scaled_column)
     names = {e: e for e in reference.producers()}
-    found = cause(reference.nodes, reference, candidate, names)
+    found = cause(reference.nodes, reference, candidate, names, of_floats=True)
     assert found is not None
     node, told = found
     assert node.op_type == "MatMul"
     assert "differs in 16 of 256 elements" in told
 
     reference, candidate = faulty(other_epsilon)
-    found = cause(reference.nodes, reference, candidate, names)
+    found = cause(reference.nodes, reference, candidate, names, of_floats=True)
     assert found is not None
     assert found[0].op_type == "LayerNormalization"
     assert "epsilon" in found[1]
 
     reference, candidate = faulty(no_bias)
-    assert cause(reference.nodes, reference, candidate, names) is None
+    assert cause(reference.nodes, reference, candidate, names, of_floats=True) is None
     missing = lacking(reference.nodes, candidate)
     assert missing is not None
     assert missing.op_type == "Add"
@@ -113,7 +113,7 @@ def test_a_last_place_is_no_other_weight() -> None:
     }
     candidate = replace(reference, initializers={**reference.initializers, **weights})
     names = {e: e for e in reference.producers()}
-    assert cause(reference.nodes, reference, candidate, names) is None
+    assert cause(reference.nodes, reference, candidate, names, of_floats=True) is None
 
 
 def test_half_precision_is_coarser_and_the_same_precision_is_not() -> None:
