@@ -11,6 +11,7 @@ from typing import Any
 from embedx.cli.arguments import MODEL, add_inputs, command, count
 from embedx.cli.output import Ended, print_json, say
 from embedx.cli.texts import texts_in
+from embedx.errors import ConfigError
 from embedx.output_file import check_writable, writing
 
 _VERDICTS = ("identical", "rounding", "quantization", "suspicious", "impossible")
@@ -47,7 +48,9 @@ def add_to(commands: Any) -> None:
         "--samples", type=count, default=8, metavar="N",
         help="runs with noise for the noise floor (default: 8)",
     )  # fmt: skip
-    compare.add_argument("--seed", type=int, default=0, help="of made-up inputs and noise")
+    compare.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of made-up inputs and noise"
+    )
     compare.add_argument("--rtol", type=float, help="a relative tolerance, if you insist")
     compare.add_argument("--atol", type=float, help="an absolute one")
     line = compare.add_mutually_exclusive_group()
@@ -65,6 +68,16 @@ def add_to(commands: Any) -> None:
         compare.add_argument(name, type=Path, metavar="FILE", help=what)
 
 
+def _refuse_inputs(path: Path, options: argparse.Namespace) -> None:
+    """Raise ConfigError if ``path`` is something that is read."""
+    read = (options.model, options.candidate, options.inputs, options.texts)
+    for source in (Path(name) for name in read if name is not None):
+        if path.exists() and source.exists() and path.samefile(source):
+            raise ConfigError(f"{path} is what is compared; it is never written to")
+        if source.is_dir() and path.exists() and source.resolve() in path.resolve().parents:
+            raise ConfigError(f"{path} belongs to {source}; it is never written to")
+
+
 def _compare(options: argparse.Namespace) -> None:
     from embedx.oracle.blame import blame, moved
     from embedx.oracle.compare import compare
@@ -80,6 +93,7 @@ def _compare(options: argparse.Namespace) -> None:
     ):
         if path is not None:
             check_writable(path)
+            _refuse_inputs(path, options)
             written[path] = makes
     allow = options.allow
     if options.fail_on is not None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from embedx.errors import ConfigError, InputError, ModelError
+from embedx.errors import ConfigError, InputError, ModelError, NodeError
 from embedx.model.graph import Array, Graph, TensorType, Value
 from embedx.model.onnx_file import read_model
 from embedx.model.onnx_writer import write_model
@@ -123,6 +126,7 @@ class _Embedx(Candidate):
     def values(
         self, feeds: Mapping[str, Any], edges: Sequence[str], sizes: Mapping[str, int]
     ) -> Iterator[tuple[str, Any]]:
+        feeds = _taken(feeds, self._engine.graph)
         if set(edges) <= set(self._engine.output_names):
             yield from ((k, v) for k, v in self._engine.mapped_run(feeds).items() if k in edges)
             return
@@ -145,7 +149,8 @@ class _Peer(Candidate):
     def values(
         self, feeds: Mapping[str, Any], edges: Sequence[str], sizes: Mapping[str, int]
     ) -> Iterator[tuple[str, Any]]:
-        plain = _plain(feeds)
+        assert self.graph is not None
+        plain = _plain(_taken(feeds, self.graph))
         for group in _groups(edges, sizes):
             found = self._runtime(group).values(plain, group, self._folder)
             yield from ((edge, found[edge]) for edge in group if edge in found)
@@ -185,13 +190,13 @@ class _Program(Candidate):
         self, feeds: Mapping[str, Any], edges: Sequence[str], sizes: Mapping[str, int]
     ) -> Iterator[tuple[str, Any]]:
         assert self.graph is not None
-        declared = {v.name for v in self.graph.outputs}
-        model = self._model
-        if not set(edges) <= declared:
+        if set(edges) <= {v.name for v in self.graph.outputs}:
+            model = self._copy()
+        else:
             model = with_outputs(self.graph, edges, self._folder)
         given, made = self._folder / "inputs.npz", self._folder / "outputs.npz"
         made.unlink(missing_ok=True)
-        write_arrays(given, _plain(feeds))
+        write_arrays(given, _plain(_taken(feeds, self.graph)))
         places = {"{model}": str(model), "{inputs}": str(given), "{outputs}": str(made)}
         words = [
             re.sub(r"\{(model|inputs|outputs)\}", lambda m: places[m[0]], word)
@@ -203,11 +208,26 @@ class _Program(Candidate):
             raise ConfigError(f"cannot run {words[0]}: {error.strerror or error}") from error
         if done.returncode:
             told = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
-            raise ConfigError(f"{words[0]} ended with code {done.returncode}: {''.join(told)}")
+            how = f"code {done.returncode}"
+            if done.returncode < 0:
+                how = f"signal {signal.Signals(-done.returncode).name}"
+            raise NodeError(": ".join([f"{words[0]} ended with {how}", *told]))
         if not made.exists():
-            raise ConfigError(f"{words[0]} has not written {{outputs}}, an .npz of outputs by name")
+            raise NodeError(f"{words[0]} has not written {{outputs}}, an .npz of outputs by name")
         found = load_tensors(made)
         yield from ((edge, found[edge]) for edge in edges if edge in found)
+
+    def _copy(self) -> Path:
+        """The model where the program may do with it what it likes."""
+        assert self.graph is not None
+        place = self._folder / "model" / self._model.name
+        if not place.exists():
+            place.parent.mkdir(exist_ok=True)
+            for path in {self._model, *(file.path for file in self.graph.files)}:
+                target = place.parent / os.path.relpath(path, self._model.parent)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
+        return place
 
 
 class Stored(Candidate):
@@ -260,6 +280,12 @@ def _groups(edges: Sequence[str], sizes: Mapping[str, int]) -> Iterator[list[str
         held += size
     if group:
         yield group
+
+
+def _taken(feeds: Mapping[str, Any], graph: Graph) -> dict[str, Any]:
+    """Those of the feeds that a graph has inputs for: exports differ in what they keep."""
+    names = {v.name for v in graph.inputs}
+    return {name: value for name, value in feeds.items() if name in names}
 
 
 def _plain(feeds: Mapping[str, Any]) -> dict[str, Array]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,8 @@ class Floor:
     """float64: the root of the mean square of each row's values."""
     width: int = _WIDE
     """Elements of a row."""
+    columns: Array = field(default_factory=lambda: np.zeros(0))
+    """float64: the standard deviation of each element of a row, over all rows."""
 
     @property
     def allowed(self) -> Array:
@@ -73,6 +75,11 @@ def row_rms(x: Array) -> Array:
     rows = x.reshape(-1, x.shape[-1]) if x.ndim and x.size else x.reshape(-1, 1)
     with np.errstate(all="ignore"):
         return np.sqrt(np.square(rows.astype(np.float64)).mean(axis=1))
+
+
+def column_rms(x: Array) -> Array:
+    """The root of the mean square over all rows, for each element of the last axis; float64."""
+    return row_rms(x.reshape(-1, x.shape[-1]).T) if x.ndim and x.size else row_rms(x)
 
 
 def floors(
@@ -134,7 +141,9 @@ def _pooled(pairs: list[Floors], pool: Callable[..., Any] = np.mean) -> Floors:
     found: dict[str, Floor] = {}
     for edge, first in pairs[0].by_edge.items():
         rows = [p.by_edge[edge].rows for p in pairs if p.sizes.get(edge) == pairs[0].sizes[edge]]
-        found[edge] = Floor(np.sqrt(pool(np.square(rows), axis=0)), first.sizes, first.width)
+        columns = [p.by_edge[edge].columns for p in pairs if edge in p.by_edge]
+        pooled = (np.sqrt(pool(np.square(values), axis=0)) for values in (rows, columns))
+        found[edge] = Floor(next(pooled), first.sizes, first.width, next(pooled))
     edges = {edge for pair in pairs for edge in pair.flips}
     usual = {edge: float(np.mean([p.flips.get(edge, 0) for p in pairs])) for edge in edges}
     return Floors(found, usual, pairs[0].sizes)
@@ -165,10 +174,10 @@ def _pair(
             if name in edges:
                 sizes[name] = a.nbytes
             if name in edges and is_floating(a.dtype):
-                off = row_rms(difference(a, b))
-                found[name] = Floor(
-                    off / np.sqrt(2), row_rms(finite(a)), a.size // max(off.size, 1)
-                )
+                off = np.asarray(difference(a, b)) / np.sqrt(2)
+                rows, sizes_of = row_rms(off), row_rms(finite(a))
+                width = a.size // max(rows.size, 1)
+                found[name] = Floor(rows, sizes_of, width, column_rms(off))
     return Floors(found, decisions, sizes)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from embedx.errors import ConfigError, InputError
+from embedx.errors import ConfigError, InputError, NodeError
 from embedx.model.onnx_file import read_model
 from embedx.oracle.candidates import Stored, candidate_of, with_outputs
 from embedx.rewrite.normal import normal_form
@@ -92,8 +92,22 @@ def test_any_program_can_be_asked(path: Path, tmp_path: Path) -> None:
 def test_programs_that_fail_are_named(
     command: str, message: str, path: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises((ConfigError, NodeError), match=message):
         values(path, command, tmp_path, ["y"])
+
+
+def test_a_program_gets_a_copy_of_the_model(path: Path, tmp_path: Path) -> None:
+    before = path.read_bytes()
+    (tmp_path / "program.py").write_text(f"{PROGRAM}open(model, 'ab').write(b'more')")
+    words = [sys.executable, str(tmp_path / "program.py"), "{model}", "{inputs}", "{outputs}"]
+    values(path, f"cmd:{shlex.join(words)}", tmp_path, ["y"])
+    assert path.read_bytes() == before
+
+
+def test_inputs_that_a_candidate_does_not_have_are_left_out(path: Path, tmp_path: Path) -> None:
+    graph = normal_form(read_model(path))
+    found = candidate_of(path, graph, "embedx", tmp_path, inner=False)
+    assert dict(found.values({**FEEDS, "more": FEEDS["x"]}, ["y"], {}))["y"].tolist() == [0.75, -1]
 
 
 @pytest.mark.parametrize("engine", ["embedx:fast", "onnxruntime:most", "tensorrt", "openvino:off"])
