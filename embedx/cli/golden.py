@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from embedx.cli.arguments import MODEL, add_inputs, command
 from embedx.cli.output import Ended, print_json, say
 from embedx.cli.texts import texts_in
+
+if TYPE_CHECKING:
+    from embedx.oracle.comparison import Comparison
 
 
 def add_to(commands: Any) -> None:
@@ -73,6 +77,17 @@ def _check(options: argparse.Namespace) -> None:
     if options.json:
         print_json(golden_document(comparisons))
     else:
-        say("\n\n".join(map(str, comparisons)))
+        say("\n\n".join(_told(options, comparisons)))
     if not all(comparison.passed for comparison in comparisons):
         raise Ended(1)
+
+
+def _told(options: argparse.Namespace, comparisons: Sequence[Comparison]) -> list[str]:
+    """The comparisons as text, each under what it is about if there are several."""
+    if options.engine is None:
+        return [str(comparison) for comparison in comparisons]
+    heads = (
+        f"The values recorded in {options.folder}:",
+        f"What {options.engine} gives for the recorded inputs:",
+    )
+    return [f"{head}\n\n{c}" for head, c in zip(heads, comparisons, strict=True)]

@@ -22,12 +22,14 @@ from embedx.oracle.compare import compare
 from embedx.oracle.comparison import Comparison
 from embedx.oracle.data_sets import feeds_from, read_data_sets, write_data_set
 from embedx.oracle.inputs import made_up_feeds, text_feeds
+from embedx.oracle.own_files import check_own, list_own, own_files, remove_own
 from embedx.oracle.verdicts import Verdict, worst
 from embedx.rewrite.normal import normal_form
 from embedx.run.engine import Engine
 from embedx.run.prepare import loading
 from embedx.text.locate import find_model
 
+COMMAND = "golden record"
 REFEREE = "embedx:exact"
 LARGEST_COPY = 64 * 2**20
 """A model file of more bytes is not copied beside its golden."""
@@ -49,22 +51,30 @@ def record(
     ``inputs`` are feeds in files (see :func:`data_sets.feeds_from`), or are made of ``texts`` by
     the model's tokenizer, or are made up. The engine ``with_`` runs the model: embedx in exact
     precision, which gives the same bits everywhere, or one of ``candidates.ENGINES``. What an
-    earlier recording left in the folder is replaced. The model is copied to ``model.onnx`` unless
-    it has data beside it, or more than 64 MiB. It can have a name instead of a path.
+    earlier recording left in the folder is replaced, and nothing else (``own_files``). The model is
+    copied to ``model.onnx`` unless it has data beside it, or more than 64 MiB. It can have a name
+    instead of a path.
 
-    Raises InputError, ModelError or ConfigError for what cannot be run, OutputError for a folder
-    that cannot be written.
+    Raises InputError, ModelError or ConfigError for what cannot be run, ConfigError for a folder
+    with files of others, OutputError for one that cannot be written.
     """
     path, target = find_model(model), Path(folder)
     with loading():
         graph = normal_form(read_model(path))
+    check_own(target, COMMAND, [path, *(file.path for file in graph.files)])
     feeds = feeds_of(path, graph, inputs=inputs, texts=texts)
     results = [_outputs(path, graph, one, with_) for one in feeds]
     keep = copy_model and len(graph.files) == 1 and path.stat().st_size <= LARGEST_COPY
-    there = _prepared(target, path, len(feeds), copy=keep)
+    remove_own(target, COMMAND)
+    if keep:
+        try:
+            shutil.copyfile(path, target / "model.onnx")
+        except OSError as error:
+            raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
     for number, (one, outputs) in enumerate(zip(feeds, results, strict=True)):
         write_data_set(target / f"test_data_set_{number}", graph, one, outputs)
-    return len(feeds), there
+    list_own(target, COMMAND)
+    return len(feeds), keep
 
 
 def feeds_of(
@@ -126,35 +136,6 @@ def _outputs(path: Path, graph: Graph, feeds: Mapping[str, Any], engine: str) ->
     return [found[name] for name in names]
 
 
-def _prepared(target: Path, model: Path, count: int, *, copy: bool) -> bool:
-    """Make the folder ready for ``count`` data sets; whether the model lies in it afterwards."""
-    place = target / "model.onnx"
-    own = place.exists() and place.samefile(model)
-    if place.exists() and not own and not _sets(target):
-        raise ConfigError(
-            f"{target} has a model.onnx of its own, and no data sets; choose another folder"
-        )
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        for old in _sets(target):
-            if int(old.name.rpartition("_")[2]) >= count:
-                for file in (*old.glob("input_*.pb"), *old.glob("output_*.pb")):
-                    file.unlink()
-                old.rmdir()
-        if not own:
-            place.unlink(missing_ok=True)  # of another recording; it may be a link to somewhere
-            if copy:
-                shutil.copyfile(model, place)
-    except OSError as error:
-        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
-    return copy or own
-
-
-def _sets(folder: Path) -> list[Path]:
-    sets = folder.glob("test_data_set_*")
-    return [p for p in sets if p.is_dir() and p.name.rpartition("_")[2].isdecimal()]
-
-
 def check(
     folder: PathLike,
     model: PathLike | None = None,
@@ -165,15 +146,33 @@ def check(
     """What was recorded against what exact arithmetic gives now, and the engine ``with_`` as well.
 
     The engine runs on the recorded inputs, and has a comparison of its own. Raises InputError for
-    a folder without data sets or a model that is not there, and what ``compare`` raises.
+    a folder in which data sets, or outputs of the model, are missing, or a model that is not there,
+    and what ``compare`` raises.
     """
     path = golden_model(folder, model)
-    if not _sets(Path(folder)):
-        raise InputError(f"{folder} has no test_data_set_0; embedx golden record writes one")
+    _check_whole(Path(folder), path)
     found = [compare(path, Path(folder), allow=allow)]
     if with_ is not None:
         found.append(compare(path, with_=with_, inputs=Path(folder), allow=allow))
     return found
+
+
+def _check_whole(folder: Path, model: Path) -> None:
+    """Raise InputError for a golden in which something is missing that was recorded."""
+    if not any(folder.glob("test_data_set_*")):
+        raise InputError(f"{folder} has no test_data_set_0; embedx golden record writes one")
+    for name in own_files(folder, COMMAND):
+        if name.endswith(".pb") and not (folder / name).is_file():
+            raise InputError(f"{folder} lacks {name}, which was recorded; record it anew")
+    with loading():
+        graph = normal_form(read_model(model))
+    for data_set in read_data_sets(folder, graph):
+        for place, output in enumerate(graph.outputs):
+            if output.name not in data_set.outputs:
+                raise InputError(
+                    f"{folder / data_set.name} has no value of the output {output.name!r} "
+                    f"(output_{place}.pb); record it anew"
+                )
 
 
 def golden_document(comparisons: Sequence[Comparison]) -> dict[str, Any]:

@@ -29,6 +29,10 @@ def test_what_was_recorded_passes_on_every_engine(run: Any, golden: Path) -> Non
     code, out, _ = run("golden", "check", golden)
     assert code == 0
     assert out.startswith("IDENTICAL")
+    _, out, _ = run("golden", "check", golden, "--with", "embedx")
+    recorded, given = out.split("What embedx gives for the recorded inputs:\n\n")
+    assert recorded.startswith(f"The values recorded in {golden}:\n\nIDENTICAL")
+    assert "candidate  embedx" in given
     code, out, _ = run("golden", "check", golden, "--with", "embedx", "--json")
     found = json.loads(out)
     assert (code, found["schema"], found["exit"]) == (0, "embedx.golden/1", 0)
@@ -57,6 +61,15 @@ def test_the_model_may_be_left_out(run: Any, folder: Path, tmp_path: Path) -> No
     assert not (tmp_path / "g" / "model.onnx").exists()
     assert run("golden", "check", tmp_path / "g")[0] == 4
     assert run("golden", "check", tmp_path / "g", folder)[0] == 0
+
+
+def test_files_of_others_are_refused(run: Any, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "g").mkdir()
+    (tmp_path / "g" / "model.onnx").write_bytes(b"of somebody else")
+    code, _, err = run("golden", "record", folder, "-o", tmp_path / "g")
+    assert code == 2
+    assert "did not write; choose another folder, or empty it" in err
+    assert [p.read_bytes() for p in (tmp_path / "g").iterdir()] == [b"of somebody else"]
 
 
 @pytest.mark.parametrize(

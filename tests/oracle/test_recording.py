@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -68,30 +69,80 @@ def test_an_earlier_recording_is_replaced(path: Path, tmp_path: Path) -> None:
     record(path, golden, inputs=tmp_path / "x.npz")
     np.savez(tmp_path / "x.npz", x=X)
     assert record(path, golden, inputs=tmp_path / "x.npz", copy_model=False) == (1, False)
-    assert sorted(p.name for p in golden.iterdir()) == ["test_data_set_0"]
+    assert sorted(p.name for p in golden.iterdir()) == [
+        "embedx_files.json", "test_data_set_0",
+    ]  # fmt: skip
 
 
-def test_models_of_others_are_never_written_or_removed(path: Path, tmp_path: Path) -> None:
-    there = tmp_path / "other"
-    there.mkdir()
-    (there / "model.onnx").write_bytes(b"of somebody else")
-    with pytest.raises(ConfigError, match=r"a model\.onnx of its own"):
-        record(path, there)
-    assert (there / "model.onnx").read_bytes() == b"of somebody else"
-    own = tmp_path / "own"
-    own.mkdir()
-    content = path.read_bytes()
-    path.rename(own / "model.onnx")
-    for copy_model in (True, False):
-        assert record(own, own, copy_model=copy_model) == (1, True)
-        assert (own / "model.onnx").read_bytes() == content
-    linked = tmp_path / "linked"
-    record(own, linked)
-    (linked / "model.onnx").unlink()
-    (linked / "model.onnx").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "elsewhere").write_bytes(b"of somebody else")
-    record(own, linked)
-    assert (tmp_path / "elsewhere").read_bytes() == b"of somebody else"
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    "name", ["model.onnx", "test_data_set_0/output_0.pb", "test_data_set_1/input_0.pb", "notes"]
+)
+def test_files_of_others_are_never_written_or_removed(
+    path: Path, tmp_path: Path, name: str
+) -> None:
+    there = tmp_path / "other" / name
+    there.parent.mkdir(parents=True)
+    for recorded in (False, True):
+        there.write_bytes(b"of somebody else")
+        before = content(tmp_path)
+        with pytest.raises(ConfigError, match=f"{name} that .*choose another folder, or empty it"):
+            record(path, tmp_path / "other")
+        assert content(tmp_path) == before
+        if not recorded:
+            there.unlink()
+            record(path, tmp_path / "other")
+            there.parent.mkdir(exist_ok=True)
+
+
+def test_the_models_own_folder_is_refused(path: Path, tmp_path: Path) -> None:
+    record(path, tmp_path / "g")
+    before = content(tmp_path)
+    for name in ("g/model.onnx", "g"):
+        with pytest.raises(ConfigError, match="is the model's own folder"):
+            record(tmp_path / name, tmp_path / "g")
+    with pytest.raises(ConfigError, match="is no folder"):
+        record(path, path)
+    assert content(tmp_path) == before
+
+
+def test_links_lead_to_what_others_have(path: Path, tmp_path: Path) -> None:
+    record(path, tmp_path / "g")
+    (tmp_path / "elsewhere").write_bytes((tmp_path / "g" / "model.onnx").read_bytes())
+    (tmp_path / "g" / "model.onnx").unlink()
+    (tmp_path / "g" / "model.onnx").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match=r"model\.onnx that has changed"):
+        record(path, tmp_path / "g")
+
+
+def test_what_lies_beside_does_not_hinder(path: Path, tmp_path: Path) -> None:
+    record(path, tmp_path / "g")
+    record(path, tmp_path / "g" / "inner")
+    (tmp_path / "g" / ".gitattributes").write_text("*.pb binary")
+    inner = content(tmp_path / "g" / "inner")
+    assert record(path, tmp_path / "g", inputs=tmp_path / "x.npz") == (2, True)
+    assert content(tmp_path / "g" / "inner") == inner
+    assert (tmp_path / "g" / ".gitattributes").is_file()
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_golden_without_outputs_is_no_golden(path: Path, tmp_path: Path, listed: bool) -> None:
+    record(path, tmp_path / "g", inputs=tmp_path / "x.npz")
+    if not listed:  # as others write such folders
+        (tmp_path / "g" / "embedx_files.json").unlink()
+    (tmp_path / "g" / "test_data_set_1" / "output_0.pb").unlink()
+    with pytest.raises(InputError, match=r"test_data_set_1.*output_0\.pb"):
+        check(tmp_path / "g")
+
+
+def test_a_data_set_that_was_recorded_is_missed(path: Path, tmp_path: Path) -> None:
+    record(path, tmp_path / "g", inputs=tmp_path / "x.npz")
+    shutil.rmtree(tmp_path / "g" / "test_data_set_1")
+    with pytest.raises(InputError, match=r"lacks test_data_set_1/input_0\.pb"):
+        check(tmp_path / "g")
 
 
 def test_large_models_and_those_with_data_beside_them_are_not_copied(
