@@ -9,12 +9,14 @@ pytest loads this module in every run, so what it needs is imported when a test 
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import tempfile
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -30,11 +32,6 @@ SCHEMA = "embedx.pytest/1"
 _MOST_NAMES = 8
 
 
-class _Recorder(Protocol):
-    def __call__(self, name: str, value: object) -> None:
-        """pytest's ``record_property``."""
-
-
 @dataclass
 class _Seen:
     """What a process has seen of the tests; the workers of pytest-xdist send theirs."""
@@ -42,6 +39,10 @@ class _Seen:
     documents: list[dict[str, Any]] = field(default_factory=list)
     used: list[str] = field(default_factory=list)
     """The goldens' folders that tests have used."""
+    recorded: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Which tests recorded the goldens, by their folders, and the lists of what they wrote."""
+    clashes: list[str] = field(default_factory=list)
+    """What tests in several workers recorded under one name."""
     folders: list[str] = field(default_factory=list)
     """Those with test files in them."""
     unsure: list[str] = field(default_factory=list)
@@ -57,6 +58,10 @@ class _Seen:
         """Take in what a worker has seen: all of the tests, of which it ran some."""
         self.documents += other.documents
         self.used += other.used
+        for folder, (test, wrote) in other.recorded.items():
+            first, was = self.recorded.setdefault(folder, (test, wrote))
+            if was != wrote:
+                self.clashes.append(_clash(folder, first, test))
         self.folders += other.folders
         self.unsure += other.unsure
         self.partial |= other.partial
@@ -91,10 +96,9 @@ def pytest_configure(config: pytest.Config) -> None:
 class Oracle:
     """A model that a test wants to know the truth about."""
 
-    def __init__(self, model: Any, request: pytest.FixtureRequest, record: _Recorder) -> None:
+    def __init__(self, model: Any, request: pytest.FixtureRequest) -> None:
         self._model = model
         self._request = request
-        self._record = record
         self._seen = request.config.stash[_SEEN]
 
     def check(
@@ -137,11 +141,12 @@ class Oracle:
 
         The golden lies in a folder of that name in ``embedx_goldens`` beside the test file, and is
         recorded by embedx in exact precision when pytest runs with ``--embedx-update``. Raises
-        ToleranceError if it is missing, was recorded for other inputs, or is worse than ``allow``.
+        ToleranceError if it is missing, was recorded for other inputs, is worse than ``allow``, or
+        if another call records something else under its name.
         """
         __tracebackhide__ = True
         from embedx.model.onnx_file import read_model
-        from embedx.oracle.recording import check, feeds_of, golden_model, is_of, record
+        from embedx.oracle.recording import check, feeds_of, golden_model, is_of
         from embedx.rewrite.normal import normal_form
 
         folder = _goldens(self._request.config, self._request.path) / name
@@ -150,7 +155,7 @@ class Oracle:
         inputs = _beside(self._request, inputs)
         self._seen.used.append(str(folder))
         if self._request.config.getoption("embedx_update"):
-            record(self._model, folder, inputs=inputs, texts=texts, copy_model=False)
+            self._update(folder, _caller(), inputs=inputs, texts=texts)
         if not folder.is_dir():
             raise ToleranceError(
                 f"there is no golden {folder}; run pytest with --embedx-update to record it"
@@ -166,31 +171,62 @@ class Oracle:
         for found in check(folder, path, with_=with_, allow=allow):
             self._judge("golden", found, name)
 
+    def _update(self, folder: Path, line: int, **source: Any) -> None:
+        """Record a golden, or see that what was recorded under its name is the same."""
+        __tracebackhide__ = True
+        from embedx.oracle.own_files import LIST
+        from embedx.oracle.recording import record
+
+        place, earlier = f"{self._request.node.nodeid}, line {line}", self._seen.recorded
+        with tempfile.TemporaryDirectory(prefix="embedx-") as elsewhere:
+            target = Path(elsewhere) if str(folder) in earlier else folder
+            record(self._model, target, copy_model=False, **source)
+            wrote = (target / LIST).read_text("utf-8")
+        first, was = earlier.setdefault(str(folder), (place, wrote))
+        if was != wrote:
+            raise ToleranceError(_clash(str(folder), first, place))
+
     def _judge(self, kind: str, found: Comparison, golden: str | None = None) -> None:
         """Keep what was found, and raise ToleranceError if it is worse than allowed."""
         __tracebackhide__ = True
         document = found.document
         test = {"test": self._request.node.nodeid, "kind": kind, "golden": golden}
         self._seen.documents.append({**test, **document})
-        self._record("verdict", found.verdict)
-        self._record("noise_ratio", _noise_ratio(document))
+        properties = self._request.node.user_properties
+        properties.append(("verdict", found.verdict))
+        properties.append(("noise_ratio", _noise_ratio(document)))
         if found.first is not None:
-            self._record("node", found.first.name)
+            properties.append(("node", found.first.name))
         if not found.passed:
             raise ToleranceError(_message(found, golden))
 
 
 @pytest.fixture
-def embedx_oracle(request: pytest.FixtureRequest, record_property: _Recorder) -> Any:
+def embedx_oracle(request: pytest.FixtureRequest) -> Any:
     """``embedx_oracle("model.onnx")`` has ``check(...)`` and ``golden(name, ...)``.
 
     A relative path is looked for beside the test file, then in the current folder.
     """
 
     def oracle(model: Any = None) -> Oracle:
-        return Oracle(_beside(request, model), request, record_property)
+        return Oracle(_beside(request, model), request)
 
     return oracle
+
+
+def _caller() -> int:
+    """The line of the test, or of what it calls, that calls the method that calls this."""
+    frame = inspect.currentframe()
+    for _ in range(2):
+        frame = frame and frame.f_back
+    return frame.f_lineno if frame else 0
+
+
+def _clash(folder: str, first: str, second: str) -> str:
+    return (
+        f"{first} and {second} record different values as the golden {folder}; give each a name of "
+        "its own"
+    )
 
 
 def _beside(request: pytest.FixtureRequest, path: Any) -> Any:
@@ -323,6 +359,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(config, "workeroutput"):
         config.workeroutput["embedx"] = json.dumps(asdict(seen))
         return
+    if seen.clashes:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
     seen.partial |= bool(session.shouldstop or session.shouldfail)
     seen.documents.sort(key=lambda document: str(document["test"]))
     try:
@@ -340,13 +378,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """List the goldens that no test used, and say what could not be written."""
+    """List the goldens that no test used or several fought for, and what was not written."""
     seen = config.stash[_SEEN]
     goldens = unused(config, seen)
-    if goldens or seen.trouble:
+    told = [*seen.clashes, *filter(None, [seen.trouble])]
+    if goldens or told:
         terminalreporter.section("embedx")
-    if seen.trouble:
-        terminalreporter.write_line(seen.trouble)
+    for line in told:
+        terminalreporter.write_line(line)
     if goldens:
         terminalreporter.write_line("goldens that no test used (delete them?):")
         for golden in goldens:

@@ -131,6 +131,70 @@ def test_a_failure_tells_where_whose_why_and_what_next(suite: Suite) -> None:
     assert float(str(properties["test_models"]["noise_ratio"])) > 4
 
 
+def test_properties_are_no_reason_for_warnings(suite: Suite) -> None:
+    suite.run("--embedx-update")
+    for family in ("xunit2", "xunit1"):
+        options = ("-W", "error", "--junitxml", "junit.xml", "-o", f"junit_family={family}")
+        suite.run(*options).assert_outcomes(passed=2, warnings=0)
+        properties = ElementTree.parse(suite.folder / "junit.xml").iter("property")
+        assert {"verdict", "noise_ratio"} <= {p.get("name") for p in properties}
+
+
+SHARED = """
+    def test_first(embedx_oracle):
+        embedx_oracle("a.onnx").golden("one", inputs="x.npz")
+
+    def test_second(embedx_oracle):
+        embedx_oracle("{model}").golden("one", inputs="{inputs}")
+"""
+
+
+@pytest.mark.parametrize(("model", "inputs"), [("b.onnx", "x.npz"), ("a.onnx", "z.npz")])
+def test_one_name_for_two_goldens_is_refused(suite: Suite, model: str, inputs: str) -> None:
+    np.savez(suite.folder / "z.npz", x=np.array([[3, 4]], np.float32))
+    suite.pytester.makepyfile(test_it=SHARED.format(model=model, inputs=inputs))
+    for _ in range(2):
+        result = suite.run("--embedx-update")
+        result.assert_outcomes(passed=1, failed=1)
+        assert (
+            "test_it.py::test_first, line 2 and test_it.py::test_second, line 5 record different "
+            "values as the golden"
+        ) in said(result)
+
+
+def test_one_golden_for_two_calls_is_recorded_once(suite: Suite) -> None:
+    suite.pytester.makepyfile(
+        test_it="""
+        import pytest
+
+        @pytest.mark.parametrize("engine", [None, "embedx"])
+        def test_it(embedx_oracle, engine):
+            embedx_oracle("a.onnx").golden("one", with_=engine, inputs="x.npz")
+            embedx_oracle("a.onnx").golden("one", inputs="x.npz")
+        """
+    )
+    suite.run("--embedx-update").assert_outcomes(passed=2)
+    suite.run().assert_outcomes(passed=2)
+
+
+@pytest.mark.skipif(find_spec("xdist") is None, reason="needs pytest-xdist")
+def test_one_name_in_two_workers_is_refused(suite: Suite) -> None:
+    suite.pytester.makepyfile(test_it=SHARED.format(model="b.onnx", inputs="x.npz"))
+    result = suite.run("-n", "2", "--embedx-update", plugins=("xdist",))
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert "record different values as the golden" in said(result)
+
+
+def test_a_golden_of_others_is_not_overwritten(suite: Suite) -> None:
+    model = suite.folder / "embedx_goldens" / "one" / "model.onnx"
+    model.parent.mkdir(parents=True)
+    model.write_bytes(b"of somebody else")
+    result = suite.run("--embedx-update")
+    result.assert_outcomes(passed=1, failed=1)
+    assert "choose another folder, or empty it" in said(result)
+    assert model.read_bytes() == b"of somebody else"
+
+
 def test_a_summary_is_added_for_github(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     page = suite.folder / "summary.md"
     page.write_text("what was there\n")
