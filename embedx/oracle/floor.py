@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from embedx.model.graph import Array
 from embedx.ops import is_floating
 from embedx.oracle.noise import FILL, Noise, flips
 from embedx.oracle.steps import SAME, Coarse
+from embedx.rewrite.retype import carry_halves_wide
 from embedx.run.engine import Engine
 
 _WIDE = 16
@@ -134,7 +135,23 @@ def flipped_floors(
                 break
             factor *= _RAISE
         pairs.append(pair)
-    return _pooled(pairs, np.max)
+    found = _pooled(pairs, np.max)
+    return Floors({**found.by_edge, **_carried(engine, feeds, found)}, found.flips, found.sizes)
+
+
+def _carried(engine: Engine, feeds: Mapping[str, Any], found: Floors) -> dict[str, Floor]:
+    """The floors of outputs no less than what it makes of them to carry halves in float32."""
+    weights = engine.graph.initializers.values()
+    names = [v.name for v in engine.graph.outputs if v.name in found.by_edge]
+    if not names or not any(is_floating(w.dtype) and w.dtype.itemsize == 2 for w in weights):
+        return {}
+    wide = Engine(carry_halves_wide(engine.graph), precision="exact")
+    floors = {}
+    for name, a, b in zip(names, engine.run(names, feeds), wide.run(names, feeds), strict=True):
+        floor, off = found.by_edge[name], row_rms(difference(a, b))
+        if off.shape == floor.rows.shape:
+            floors[name] = replace(floor, rows=np.maximum(floor.rows, off))
+    return floors
 
 
 def _pooled(pairs: list[Floors], pool: Callable[..., Any] = np.mean) -> Floors:

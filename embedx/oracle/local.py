@@ -243,8 +243,10 @@ def _floats(
     if stepped:
         whole = float(np.sqrt(np.square(rows).sum() / np.square(floor.rows).sum()))
         columns = _ratio(column_rms(off) / np.maximum(floor.columns, floor.columns.max() / _MANY))
-        alone = len(rounding) == 1
-        if whole <= (STEP_LINE if alone else 2 * STEP_LINE) and max(ratio, columns) <= LINE:
+        linear = all(is_product(node) or node.op_type == "Add" for node in rounding)
+        if not linear:
+            columns = 0.0  # where a function is flat, its result has hardly any noise
+        if whole <= (STEP_LINE if linear else 2 * STEP_LINE) and max(ratio, columns / 2) <= LINE:
             return Local("quantization", whole)
         worst = max(whole, ratio, columns)
         where = ""

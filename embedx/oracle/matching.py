@@ -11,8 +11,7 @@ import numpy as np
 from embedx.model.graph import Array, Graph, Node, SparseTensor
 from embedx.observe.sites import find_sites
 from embedx.ops import is_floating
-from embedx.oracle.floor import finite
-from embedx.oracle.noise import rounds, unit_of
+from embedx.oracle.noise import FILL, rounds, unit_of
 from embedx.oracle.steps import SAME, Coarse, products_between, steps_between
 from embedx.run.binding import bind
 
@@ -29,7 +28,7 @@ class Sketch(NamedTuple):
 
     shape: tuple[int, ...]
     sample: Array
-    """float64: some elements, evenly spread, and 0 for what is not finite."""
+    """float64: some elements, evenly spread."""
 
     def resembles(self, other: Sketch, most: float) -> bool:
         """Whether another has the same shape, and is off by no more than ``most`` of its size."""
@@ -45,8 +44,9 @@ def sketched(values: Iterable[tuple[str, Any]]) -> dict[str, Sketch]:
     for name, value in values:
         if isinstance(value, np.ndarray) and is_floating(value.dtype) and value.size > 1:
             places = np.linspace(0, value.size - 1, min(value.size, _SAMPLE)).astype(np.int64)
-            sample = finite(value.reshape(-1)[places]).astype(np.float64)
-            found[name] = Sketch(value.shape, sample)
+            sample = value.reshape(-1)[places].astype(np.float64)
+            if (np.abs(sample) < FILL).all() and sample.any():  # masks look all the same
+                found[name] = Sketch(value.shape, sample)
     return found
 
 

@@ -278,6 +278,10 @@ class Products:
         """Where to read what an edge carries: floats, or integers as its readers take them."""
         for reader in self._readers.get(edge, ()):
             start = reader.inputs.index(edge) + 1
+            if reader.op_type in _MOVING and start == 1:
+                moved = self.place(reader.outputs[0])
+                if moved.integers:
+                    return replace(moved, integers=edge)
             if reader.op_type == "DequantizeLinear" or reader.op_type.startswith("QLinear"):
                 return Place("", edge, *(*reader.inputs[start : start + 2], "", "")[:2])
         return Place(edge)

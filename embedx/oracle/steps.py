@@ -70,6 +70,8 @@ def _steps(product: Product, other: Product, ours: Products, theirs: Products) -
     in_integers, its = (p.node.attributes.get("accuracy_level") == 4 for p in (product, other))
     if its and not in_integers:
         a = -1 / 127  # onnxruntime then multiplies 8-bit integers
+    elif other.node.op_type == "DynamicQuantizeMatMul" and not product.a.integers:
+        a = -1 / 255
     elif not other.looks_up and not product.a.integers:
         a = _of_data(other.a, theirs.constants)
     weight = ours.constants.get(product.b.edge)
