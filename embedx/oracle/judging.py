@@ -104,7 +104,7 @@ def _judged_run(job: Job, feeds: Mapping[str, Any]) -> dict[str, Finding]:
             finding = scale.judged(piece.edge, exact, value, local)
             seen = scale.detail(finding, piece.edge, exact, value)
             found[piece.edge] = replace(finding, detail=seen, seconds=(between - start, took))
-            if value.shape == exact.shape:
+            if value.shape == exact.shape and _kind(value) == _kind(exact):
                 known[piece.edge] = value.astype(exact.dtype, copy=False)
         for name in (*piece.inputs, piece.edge):
             uses[name] -= 1

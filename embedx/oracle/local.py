@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from embedx.model.graph import Array, Graph, Node, SparseTensor, TensorType, Value, reads
-from embedx.ops import is_floating
+from embedx.ops import is_floating, resolve
 from embedx.oracle.floor import column_rms, difference, flipped_floors, floors, row_rms
 from embedx.oracle.noise import Noise, is_product, may_decide, of_products, rounds, unit_of
 from embedx.oracle.steps import SAME, Coarse
@@ -102,12 +102,12 @@ def judged(
 ) -> Local | None:
     """How a candidate's ``value`` of a segment fits the inputs that it had there.
 
-    ``keep`` are the rows that count; ``coarse`` is how the candidate's file is
-    coarser. None for what is no tensor.
+    ``keep`` are the elements that count; ``coarse`` is how the candidate's file is coarser. None
+    for what is no tensor, or is random.
     """
-    if not isinstance(value, np.ndarray) or any(
-        not isinstance(v, np.ndarray) for v in given.values()
-    ):
+    if not all(isinstance(v, np.ndarray) for v in (value, *given.values())):
+        return None
+    if not all(resolve(n.op_type, n.opset, n.domain).pure for n in segment.nodes):
         return None
     alone = _alone(graph, segment, given)
     engine = Engine(alone, precision="exact", max_bytes=_room(given))
@@ -148,8 +148,13 @@ def _alone(graph: Graph, segment: Segment, given: Mapping[str, Any]) -> Graph:
         Value(name, TensorType(given[name].dtype, (None,) * given[name].ndim))
         for name in segment.inputs
     )
+    # Of a node with several results one may be given, and another wanted.
+    nodes = (
+        replace(node, outputs=tuple(f"{n} again" if n in given else n for n in node.outputs))
+        for node in segment.nodes
+    )
     alone = replace(
-        graph, inputs=inputs, outputs=(Value(segment.edge),), nodes=segment.nodes, values={},
+        graph, inputs=inputs, outputs=(Value(segment.edge),), nodes=tuple(nodes), values={},
         initializers={k: v for k, v in graph.constants.items() if k not in given}, files=(),
     )  # fmt: skip
     return drop_dead(alone)

@@ -11,6 +11,7 @@ import numpy as np
 from embedx.model.graph import Array, Graph, Node, SparseTensor
 from embedx.observe.sites import find_sites
 from embedx.ops import is_floating
+from embedx.oracle.floor import difference
 from embedx.oracle.noise import FILL, rounds, unit_of
 from embedx.oracle.steps import SAME, Coarse, products_between, steps_between
 from embedx.run.binding import bind
@@ -231,7 +232,7 @@ def difference_told(a: Array, b: Array) -> str:
         return f"has the shape {list(b.shape)} instead of {list(a.shape)}"
     if a.dtype != b.dtype or a.dtype == object:
         return ""  # another precision is no other weight
-    off = np.abs(a.astype(np.float64) - b.astype(np.float64))
+    off = np.abs(difference(a.astype(np.float64), b.astype(np.float64)))
     allowed = (
         2 * _ULPS * unit_of(a.dtype) * np.abs(a.astype(np.float64)) if is_floating(a.dtype) else 0
     )

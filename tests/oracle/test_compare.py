@@ -191,10 +191,66 @@ def test_values_come_from_files_and_folders(tmp_path: Path) -> None:
     assert compare(path, tmp_path / "out.npz", inputs=tmp_path / "in.npz").verdict == "suspicious"
     with pytest.raises(ConfigError, match="give these, too"):
         compare(path, tmp_path / "out.npz")
-    with pytest.raises(InputError, match="no value of the output .last_hidden_state"):
+    with pytest.raises(InputError, match=r"no value of the output .last_hidden_state"):
         compare(path, {"other": output}, inputs=feeds)
     with pytest.raises(InputError, match="has 1 runs, the inputs are 2"):
         compare(path, {"last_hidden_state": output}, inputs=[feeds, feeds])
+
+
+def test_what_a_candidate_does_not_give_or_gives_otherwise_is_no_rounding() -> None:
+    text = "g (float[N] x) => (float[N] y, float[N] z) { y = Neg(x)  z = Abs(x) }"
+    x = np.array([1, -2], np.float32)
+    right = {"y": -x, "z": np.abs(x)}
+    assert compare(model(text), right, inputs={"x": x}).verdict == "identical"
+    with pytest.raises(InputError, match="no value of the output 'z'"):
+        compare(model(text), {"y": -x}, inputs={"x": x})
+    for other in (right["z"] > 9, right["z"].astype(np.int8), right["z"].astype(np.complex64)):
+        found = compare(model(text), {**right, "z": other}, inputs={"x": x})
+        assert found.verdict == "impossible"
+        assert f"its type is {other.dtype} instead of float32" in found.why
+    with pytest.raises(InputError, match="computes no output"):
+        compare(model("g () => (float[1] y) <float[1] y = {1}> { }"), inputs={})
+
+
+def test_sequences_are_compared_by_their_items() -> None:
+    text = "g (float[N] x) => (seq(float[N]) y) { a = Neg(x)  y = SequenceConstruct(x, a) }"
+    other = text.replace("Neg", "Abs")
+    x = {"x": np.array([1, -2], np.float32)}
+    assert compare(model(text), inputs=x).passed
+    assert compare(model(text), model(other), inputs=x).verdict == "suspicious"
+
+
+def test_other_fills_of_a_mask_are_no_fault_but_weak_ones_are() -> None:
+    text = """g (float[T, T] x, float[T, T] mask) => (float[T, T] y) <float fill = {FILL}> {
+        m = Mul(mask, fill)  s = Add(x, m)  y = Softmax(s) }"""
+    random = np.random.default_rng(0)
+    x = random.standard_normal((6, 6)).astype(np.float32)
+    feeds = {"x": x, "mask": np.triu(np.ones((6, 6), np.float32), 1)}
+    reference = model(text.replace("FILL", "-3.4e38"))
+    for fill, passes in (("-1e9", True), ("-65504.0", True), ("-3.0", False)):
+        candidate = model(text.replace("FILL", fill))
+        found = compare(reference, candidate, inputs=feeds, level="sites")
+        assert found.passed is passes, str(found)
+
+
+def test_one_wrong_scale_of_many_is_found(tmp_path: Path) -> None:
+    path = dynamic(folder(tmp_path), tmp_path / "int8.onnx", per_channel=True)
+    assert compare(bert(), path, level="nodes").passed
+    quantized = onnx.load(path)
+
+    def wrong(scale: Any) -> Any:
+        changed = np.array(scale)
+        changed[3] *= np.float32(2)
+        return changed
+
+    name = next(
+        t.name for t in quantized.graph.initializer
+        if t.name.endswith("weight_scale") and "intermediate" in t.name
+    )  # fmt: skip
+    set_weight(quantized, name, wrong)
+    found = compare(bert(), quantized, level="nodes")
+    assert found.verdict == "suspicious"
+    assert "at [..., 3]" in found.why
 
 
 def test_texts_are_compared_by_the_models_own_tokenizer(tmp_path: Path) -> None:

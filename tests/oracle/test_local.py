@@ -168,3 +168,15 @@ def test_what_is_no_tensor_is_not_judged() -> None:
     it = graph(PRODUCT)
     (piece,) = segments(it, {"y"})
     assert judged(it, piece, {**FACTORS, "a": [1]}, np.ones((6, 5), np.float32), None) is None
+
+
+def test_a_node_may_make_what_is_given_and_what_is_wanted() -> None:
+    text = """g (float[M, N] x) => (float[M, N] y) {
+        a, b = Split<axis = 0>(x)  y = Concat<axis = 0>(a, b) }"""
+    it = graph(text)
+    (piece,) = (s for s in segments(it, {"a", "y"}) if s.edge == "y")
+    assert piece.inputs == ("a", "x")
+    x = np.arange(8, dtype=np.float32).reshape(4, 2)
+    found = judged(it, piece, {"a": x[:2], "x": x}, x, None)
+    assert found is not None
+    assert found.verdict == "identical"
