@@ -31,14 +31,16 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument(
         "--repro", type=Path, metavar="FOLDER",
-        help="write a small model that shows it, its data, a failing test, and a report",
+        help="a new folder for a small model that shows it, its data, a failing test and a report",
     )  # fmt: skip
 
 
 def _bisect(options: argparse.Namespace) -> None:
     from embedx.oracle.bisect import bisect
-    from embedx.oracle.repro import write_repro
+    from embedx.oracle.repro import check_place, write_repro
 
+    if options.repro:
+        check_place(options.repro, options.model, options.candidate)
     found = bisect(
         options.model, options.candidate, with_=options.engine, inputs=options.inputs,
         texts=texts_in(options.texts), seeds=options.seeds,

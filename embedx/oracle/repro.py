@@ -26,13 +26,17 @@ from embedx.oracle.floor import Floors, difference, flipped_floors, floors, row_
 from embedx.oracle.matching import coarseness
 from embedx.oracle.noise import may_decide
 from embedx.oracle.opened import opened
+from embedx.oracle.own_files import check_own, list_own, remove_own
 from embedx.oracle.pieces import Piece
 from embedx.oracle.verdicts import LINE
 from embedx.run.engine import Engine
 from embedx.run.prepare import prepare
 
-_NUMBERS = 8
-"""How many values of the row in question the report shows."""
+COMMAND = "bisect"
+_ELEMENTS = 8
+"""How many elements the report shows."""
+
+PathLike = str | os.PathLike[str]
 
 
 class _Evidence:
@@ -55,6 +59,8 @@ class _Evidence:
         self.place: tuple[int, ...] = ()
         self.allowed = 0.0
         """How far off the place may be, root mean square; nothing may be, if 0."""
+        self.halved = False
+        """Whether that is half of how far off it is: what rounding explains is more, of a row."""
         self.off = float("nan")
         if self.found.shape == self.exact.shape and is_floating(self.exact.dtype):
             self._measure(referee, piece)
@@ -75,20 +81,43 @@ class _Evidence:
         shape = self.exact.shape[:-1]
         self.place = tuple(int(i) for i in np.unravel_index(row, shape)) if shape else ()
         if self.off <= self.allowed:  # one number among many, perhaps, that judges them alone
-            wrong = difference(self.found, self.exact)
-            index = np.unravel_index(np.argmax(np.abs(wrong)), wrong.shape)
+            wrong = np.abs(difference(self.found, self.exact))
+            with np.errstate(all="ignore"):
+                times = np.where(wrong == 0, 0.0, wrong / floor.columns)
+            index = np.unravel_index(np.argmax(times), wrong.shape)
             self.place = tuple(int(i) for i in index)
-            self.off = float(np.abs(wrong[index]))
+            self.off = float(wrong[index])
+            self.halved = self.off / 2 < self.allowed
             self.allowed = min(self.allowed, self.off / 2)
 
+    @property
+    def bound(self) -> str:
+        """What the number is that is allowed."""
+        if not self.allowed:
+            return "equal"
+        if self.halved:
+            return "half of how far off this element was when the test was written"
+        return f"{LINE:g} times what rounding explains"
 
-def write_repro(found: Bisection, folder: str | os.PathLike[str]) -> list[Path]:
+
+def check_place(folder: PathLike, *models: Any) -> None:
+    """Refuse a folder that ``write_repro`` must not write into, before a long run.
+
+    ``models`` are those that are read, if they have names. Raises ConfigError for a folder with
+    files that no earlier repro wrote, or that have been changed, and for that of a model.
+    """
+    named = (Path(model) for model in models if isinstance(model, str | os.PathLike))
+    check_own(Path(folder), COMMAND, [path / "model" if path.is_dir() else path for path in named])
+
+
+def write_repro(found: Bisection, folder: PathLike) -> list[Path]:
     """Write what shows a bisection's difference into a folder; the files, in the order to read.
 
     ``report.md`` is a text for those who can mend it, ``test_repro.py`` fails as long as they have
     not, ``model.onnx`` is the piece, ``test_data_set_0`` what the candidate had there and what
-    exact arithmetic makes of it. For another file ``candidate.onnx`` is its piece. Raises
-    ConfigError if there is nothing to run, OutputError if the folder cannot be written.
+    exact arithmetic makes of it. For another file ``candidate.onnx`` is its piece. What an earlier
+    repro left there is replaced. Raises ConfigError if there is nothing to run, or for a folder
+    with files of others (``check_place``), OutputError if the folder cannot be written.
     """
     piece = found.piece
     if piece is None:
@@ -96,14 +125,12 @@ def write_repro(found: Bisection, folder: str | os.PathLike[str]) -> list[Path]:
             "there is no repro to write: "
             + (found.cause.why if found.cause else "the two do not part")
         )
+    check_place(folder)
     evidence = _Evidence(piece, found.engine)
     place = Path(folder)
     report, test = place / "report.md", place / "test_repro.py"
     written = [report, test, place / "model.onnx"]
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write {place}: {error.strerror or error}") from error
+    remove_own(place, COMMAND)
     shaped = replace(piece.graph, outputs=tuple(_shaped(v, evidence) for v in piece.graph.outputs))
     write_model(shaped, place / "model.onnx")
     if piece.theirs is not None:
@@ -118,6 +145,7 @@ def write_repro(found: Bisection, folder: str | os.PathLike[str]) -> list[Path]:
             path.write_text(text, "utf-8")
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    list_own(place, COMMAND)
     return [*written, data]
 
 
@@ -143,9 +171,6 @@ def title(found: Bisection) -> str:
 
 
 def _report(found: Bisection, piece: Piece, evidence: _Evidence) -> str:
-    exact, wrong = evidence.exact[evidence.place], evidence.found
-    seen = wrong[evidence.place] if wrong.shape == evidence.exact.shape else wrong
-    allowed = f"{evidence.allowed:.6g} off, root mean square" if evidence.allowed else "equal"
     return f"""# {title(found)}
 
 {fill(_paragraph(found, piece, evidence), 100, break_long_words=False, break_on_hyphens=False)}
@@ -158,13 +183,7 @@ def _report(found: Bisection, piece: Piece, evidence: _Evidence) -> str:
 
 ## Values
 
-{_at(evidence)}:
-
-| | |
-|---|---|
-| expected | `{_numbers(exact)}` |
-| actual | `{_numbers(seen)}` |
-| allowed | {allowed} |
+{_values(evidence)}
 
 ## Environment
 
@@ -178,14 +197,9 @@ def _paragraph(found: Bisection, piece: Piece, evidence: _Evidence) -> str:
     file = "model.onnx" if piece.theirs is None else "candidate.onnx"
     size = f"{len(nodes)} node{'s' * (len(nodes) > 1)}"
     operators = ", ".join(dict.fromkeys(node.operator for node in nodes))
-    figures = (
-        f"is off by {evidence.off:.3g}, where rounding explains {evidence.allowed / LINE:.3g}"
-        if evidence.allowed
-        else "is another"
-    )
     sentences = [
         f"`{file}`, run by {found.engine}, gives an output that exact arithmetic, rounded once at "
-        f"each operator, does not give: {_at(evidence)} {figures}.",
+        f"each operator, does not give: {_wrong(evidence)}.",
         f"The model has {size} ({operators}), fed with the values that came in there.",
     ]
     if piece.theirs is not None:
@@ -210,12 +224,62 @@ def _at(evidence: _Evidence) -> str:
     return f"{what} {list(evidence.place)} of `{evidence.edge}`"
 
 
-def _numbers(value: Array) -> str:
-    flat = np.asarray(value).reshape(-1)
-    more = " ..." if flat.size > _NUMBERS else ""
-    if is_floating(flat.dtype):
-        return " ".join(f"{x:.9g}" for x in flat[:_NUMBERS].astype(np.float64)) + more
-    return " ".join(str(x) for x in flat[:_NUMBERS]) + more
+def _wrong(evidence: _Evidence) -> str:
+    """What is wrong with the output, in words."""
+    exact, found, edge = evidence.exact, evidence.found, f"`{evidence.edge}`"
+    if found.shape != exact.shape:
+        return f"{edge} has the shape {list(found.shape)} instead of {list(exact.shape)}"
+    if not evidence.allowed:
+        places = _differing(evidence)
+        if not places:
+            return f"{edge} has the type {found.dtype} instead of {exact.dtype}"
+        one = f"{_number(found[places[0]])} instead of {_number(exact[places[0]])}"
+        if not exact.ndim:
+            return f"{edge} is {one}"
+        count = f"{len(places)} of the {exact.size} elements of {edge}"
+        return f"{count} differ; element {list(places[0])} is {one}"
+    off = f"{_at(evidence)} is off by {evidence.off:.3g}"
+    if evidence.halved:
+        return f"{off}, which rounding may explain of a whole row, but not of this element alone"
+    return f"{off}, where rounding explains {evidence.allowed / LINE:.3g}"
+
+
+def _values(evidence: _Evidence) -> str:
+    """The elements that differ, those furthest off first, as a table; and what is allowed."""
+    exact, found = evidence.exact, evidence.found
+    if found.shape != exact.shape:
+        return f"Expected is the shape {list(exact.shape)}, actual {list(found.shape)}."
+    places = _differing(evidence)
+    shown = places[:_ELEMENTS]
+    first = f", the {len(shown)} furthest off first" if len(shown) < len(places) else ""
+    lines = [
+        f"{len(places)} of the {exact.size} elements of `{evidence.edge}` differ{first}:",
+        "",
+        "| element | expected | actual |",
+        "|---|---|---|",
+        *(f"| {list(i)} | `{_number(exact[i])}` | `{_number(found[i])}` |" for i in shown),
+    ]
+    if evidence.allowed:
+        square = ", root mean square" if len(evidence.place) < exact.ndim else ""
+        lines += ["", f"{_at(evidence)} may be off by {evidence.allowed:.6g}{square}:"]
+        lines.append(f"{evidence.bound}.")
+    return "\n".join(lines)
+
+
+def _differing(evidence: _Evidence) -> list[tuple[int, ...]]:
+    """Where the elements that differ are, those furthest off first."""
+    exact, found = evidence.exact, evidence.found
+    off = np.asarray(exact != found, np.float64)
+    if is_floating(exact.dtype) or exact.dtype.kind in "iu":
+        size = np.abs(np.asarray(difference(found, exact), np.float64))
+        off = size if is_floating(exact.dtype) else np.maximum(off, size)
+    order = np.argsort(-off, axis=None, kind="stable")[: np.count_nonzero(off)]
+    return [tuple(int(i) for i in np.unravel_index(flat, off.shape)) for flat in order]
+
+
+def _number(value: Any) -> str:
+    value = np.asarray(value)
+    return f"{float(value):.9g}" if is_floating(value.dtype) else str(value)
 
 
 def _environment(facts: Mapping[str, Any]) -> str:
@@ -242,7 +306,7 @@ MODEL = HERE / "{model}"
 
 OUTPUT = {output}  # which of the outputs
 PLACE = {place}  # where it is seen best
-ALLOWED = {allowed!r}  # {times}
+ALLOWED = {allowed!r}  # {bound}
 
 
 def read(path):
@@ -342,7 +406,7 @@ def _test(found: Bisection, piece: Piece, evidence: _Evidence) -> str:
         output=[v.name for v in piece.graph.outputs].index(piece.output),
         place=evidence.place,
         allowed=evidence.allowed,
-        times=f"{LINE:g} times what rounding explains" if evidence.allowed else "equal",
+        bound=evidence.bound,
         run=run,
         check=_ROUNDED if evidence.allowed else _EQUAL,
     )

@@ -56,6 +56,15 @@ def test_no_difference_ends_with_zero(run: Any, folder: Path, tmp_path: Path) ->
     assert (code, found["parted"], found["inputs"], found["first"]) == (0, False, 2, None)
 
 
+def test_a_folder_of_others_is_refused_before_the_run(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "repro").mkdir()
+    (tmp_path / "repro" / "test_repro.py").write_text("of somebody else")
+    code, _, err = run("bisect", tmp_path / "missing.onnx", "--repro", tmp_path / "repro")
+    assert code == 2
+    assert "did not write; choose another folder, or empty it" in err
+    assert (tmp_path / "repro" / "test_repro.py").read_text() == "of somebody else"
+
+
 def test_wrong_arguments(run: Any, folder: Path, tmp_path: Path) -> None:
     assert run("bisect", folder, "--with", "nonsense")[0] == 2
     assert run("bisect", tmp_path / "missing.onnx")[0] == 4
