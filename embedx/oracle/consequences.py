@@ -29,6 +29,7 @@ class Consequences:
     least_cosine: float
     least_text: int
     k: int
+    """How many neighbours count: fewer than were asked for if there are not so many texts."""
     top_1: float | None
     """The share of texts that keep their nearest neighbour; None for fewer than three texts."""
     top_k: float | None

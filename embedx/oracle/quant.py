@@ -92,6 +92,8 @@ class Lost:
     regain_cosine: float
     """and the mean cosine of these as it is."""
     consequences: Consequences
+    k: int
+    """How many nearest neighbours were asked for; ``consequences.k`` of them count."""
     choice: Choice
     saturation: Saturation | None
 
@@ -147,7 +149,8 @@ def study(
 
     Both get the tokens, the pooling and the modules of the reference's folder. ``tell`` hears what
     is being done. Raises ConfigError for options that do not go together, InputError for texts
-    that cannot be used, and what loading and running a model raise.
+    that cannot be used, ConfigError for models that are not one and its copy, and what loading and
+    running a model raise.
     """
     if candidate is None and not (half or invariant):
         raise ConfigError(
@@ -246,6 +249,7 @@ def _lost(
     ]
     sides = Side(model.engine.graph), Side(other.engine.graph)
     pairs = pairs_of(sides)
+    _check_alike(sides[1], pairs)
     tell(f"{len(texts)} texts in both models")
     overflow = Overflow(sides[1], pairs)
     found = losses(sides, pairs, texts, overflow.look)
@@ -271,9 +275,22 @@ def _lost(
         regain_texts=len(chosen),
         regain_cosine=base,
         consequences=felt(found.candidate),
+        k=k,
         choice=choice,
         saturation=saturation(sides, overflow, found.reference, found.candidate, texts),
     )
+
+
+def _check_alike(candidate: Side, pairs: Sequence[Pair]) -> None:
+    """Refuse a candidate of another architecture, or of other weights. Raises ConfigError."""
+    weights = [p for p in candidate.products.all if p.shape is not None]
+    known = {p.candidate.node.index for p in pairs}
+    alike = sum(p.node.index in known for p in weights)
+    if 2 * alike < len(weights):
+        raise ConfigError(
+            f"{alike} of the {len(weights)} products with weights in the second model have their "
+            "equal in the first; these are not a model and its quantized copy"
+        )
 
 
 def _check_finite(found: Losses, sides: tuple[Side, Side], texts: Sequence[Text]) -> None:

@@ -25,7 +25,7 @@ def as_text(study: Study) -> str:
     if study.candidate is not None:
         head = f"{head}\nagainst {study.candidate}"
     repeated = f" ({study.repeated} more that repeat others left out)" if study.repeated else ""
-    parts = [f"{head}\non {count} texts{repeated}, in exact arithmetic"]
+    parts = [f"{head}\non {_texts(count)}{repeated}, in exact arithmetic"]
     if study.lost is not None:
         parts += [
             _felt(study.lost, study.texts),
@@ -51,7 +51,9 @@ def _felt(lost: Lost, texts: Sequence[str]) -> str:
     kept = round(c.top_1 * len(texts))
     lines += [
         f"  nearest neighbour among the texts stays for {kept} of {len(texts)} ({c.top_1:.1%})",
-        f"  of the {c.k} nearest neighbours {c.top_k:.1%} stay",
+        f"  of {f'the {c.k} nearest neighbours' if c.k > 1 else 'nearest neighbours'} "
+        f"{c.top_k:.1%} stay",
+        *_cut(lost.k, c.k, len(texts)),
         f"  order of the similarities of all pairs: Spearman {c.spearman:.4f}",
     ]
     if c.changed:
@@ -67,6 +69,24 @@ def _felt(lost: Lost, texts: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def _cut(wanted: int, k: int, texts: int) -> list[str]:
+    """Why other neighbours count than were asked for: a text's neighbours are the others."""
+    if k == wanted:
+        return []
+    return [
+        f"    (not of {wanted}: {texts} texts have {texts - 1} neighbours each, and all of them would "
+        "always stay)"
+    ]
+
+
+def _texts(count: int) -> str:
+    return f"{count} text{'s' * (count != 1)}"
+
+
+def _all(count: int) -> str:
+    return f"all {_texts(count)}" if count > 1 else "the only text"
+
+
 def _where(lost: Lost) -> str:
     losses = lost.losses
     lines = [
@@ -74,7 +94,7 @@ def _where(lost: Lost) -> str:
         "  Signal to noise in dB: 20 is an error of a tenth, 40 of a hundredth.",
         "  local: what is lost here; cumulative: with all that was lost before; regained: how much",
         "  of the cosine that is lost comes back if this alone runs in float, measured on "
-        f"{lost.regain_texts} texts.",
+        f"{_texts(lost.regain_texts)}.",
         "",
     ]
     layers = [(f"layers.{i}", "", loss) for i, loss in enumerate(losses.layers)]
@@ -120,7 +140,7 @@ def _choice(choice: Choice, count: int, texts: int) -> str:
         what = f"{choice.measure} of {choice.wanted:g}"
         if choice.kept:
             return "\n".join([*lines, f"  Nothing: the {what} is kept; it is {before}."])
-        lines.append(f"  The {what} is not kept: it is {before} on all {texts} texts.")
+        lines.append(f"  The {what} is not kept: it is {before} on {_all(texts)}.")
         spared = "the smallest set" if few == 1 else "and none of them can be spared"
         if choice.found:
             lines.append(f"  With {few} of {count} products in float it is {after}, {spared}.")
@@ -133,7 +153,7 @@ def _choice(choice: Choice, count: int, texts: int) -> str:
         )
         lines += [
             f"  {which} most raise{'s' * (few == 1)} the mean cosine, in float,",
-            f"  from {before} to {after} on all {texts} texts.",
+            f"  from {before} to {after} on {_all(texts)}.",
             "  --keep 0.99 finds what is needed for that.",
         ]
     else:
@@ -306,6 +326,7 @@ def _lost_document(lost: Lost | None, texts: Sequence[str]) -> dict[str, Any]:
             "min_cosine": c.least_cosine,
             "min_cosine_text": texts[c.least_text],
             "k": c.k,
+            "k_asked": lost.k,
             "top_1": c.top_1,
             "top_k": c.top_k,
             "spearman": c.spearman,

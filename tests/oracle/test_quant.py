@@ -118,3 +118,15 @@ def test_models_of_another_width_are_refused(models: tuple[Path, Path], tmp_path
     onnx.save(model, tmp_path / "wide.onnx")
     with pytest.raises(ConfigError, match="16 and 32 numbers"):
         study(models[0], tmp_path / "wide.onnx", TEXTS)
+
+
+def test_models_of_other_weights_are_refused(models: tuple[Path, Path], tmp_path: Path) -> None:
+    random = np.random.default_rng(5)
+    model = bert()
+    for tensor in model.graph.initializer:
+        if len(tensor.dims) == 2 and tensor.data_type == onnx.TensorProto.FLOAT:
+            array = random.normal(size=tuple(tensor.dims)).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(ConfigError, match=r"0 of the \d+ products with weights .*not a model and"):
+        study(models[0], tmp_path / "other.onnx", TEXTS)

@@ -50,6 +50,22 @@ def test_the_text_fits_a_terminal_and_json_has_all(models: tuple[Path, Path]) ->
     assert document["consequences"]["mean_cosine"] == found.lost.consequences.mean_cosine
 
 
+def test_fewer_neighbours_than_were_asked_for_are_explained(models: tuple[Path, Path]) -> None:
+    found = study(*models, TEXTS, k=50, regain_texts=1)
+    text = as_text(found)
+    assert "of the 6 nearest neighbours " in text
+    assert "(not of 50: 8 texts have 7 neighbours each, and all of them would always stay)" in text
+    assert "measured on 1 text.\n" in text
+    assert as_document(found)["consequences"]["k_asked"] == 50
+    assert "(not " not in as_text(study(*models, TEXTS, k=6, regain_texts=1))
+
+
+def test_one_text_is_no_texts(models: tuple[Path, Path]) -> None:
+    text = as_text(study(*models, TEXTS[:1]))
+    assert "\non 1 text, in exact arithmetic" in text
+    assert "1 texts" not in text
+
+
 def test_what_stands_alone_has_no_section(models: tuple[Path, Path]) -> None:
     found = study(models[0], None, TEXTS, half=True)
     assert "Nothing overflows" in as_text(found)
