@@ -107,9 +107,8 @@ def test_the_report_shows_the_elements_that_differ_the_worst_first(tmp_path: Pat
     offs = []
     for place, expected, actual in shown:
         index = tuple(json.loads(place))
-        assert (float(expected), float(actual)) == (
-            pytest.approx(float(exact[index])), pytest.approx(float(wrong[index])),
-        )  # fmt: skip
+        assert float(expected) == pytest.approx(float(exact[index]))
+        assert float(actual) == pytest.approx(float(wrong[index]))
         offs.append(abs(float(expected) - float(actual)))
     assert offs == sorted(offs, reverse=True)
     assert offs[0] == pytest.approx(np.abs(exact - wrong).max())
