@@ -14,7 +14,7 @@ import numpy as np
 
 from embedx.model.graph import Array, Graph, Node, SparseTensor, TensorType, Value, reads
 from embedx.ops import is_floating, resolve
-from embedx.oracle.floor import column_rms, difference, flipped_floors, floors, row_rms
+from embedx.oracle.floor import Floor, column_rms, difference, flipped_floors, floors, row_rms
 from embedx.oracle.noise import Noise, is_product, may_decide, of_products, rounds, unit_of
 from embedx.oracle.steps import SAME, Coarse
 from embedx.oracle.verdicts import LINE, STEP_LINE, Verdict
@@ -28,6 +28,7 @@ _BOUNDED = ("Cos", "Erf", "Sigmoid", "Sin", "Tanh")
 """Functions up to 1 that runtimes approximate by an absolute error: onnxruntime's Sigmoid is 3,477
 units in the last place off at -8.8, which is 4e-8."""
 _MANY = 100.0
+"""No column is measured by less than so small a part of the noisiest one's floor."""
 
 _RAISED = 16.0
 """How many times more noise decides: a candidate's own inputs are known, up to a hair."""
@@ -228,37 +229,19 @@ def _floats(
     if plain and len(segment.nodes) == 1 and rounding and is_product(rounding[0]):
         return _product(rounding[0], segment, engine.graph, given, exact, off, coarse.unit)
     rows = row_rms(off)
-    # Few samples may miss the rounding of a row that one large element outweighs.
-    least = max(coarse.unit, unit_of(exact.dtype))
-    around_zero = least if any(n.op_type in _BOUNDED for n in segment.nodes[-1:]) else 0.0
-    if any(node.op_type in _SOFTMAX for node in segment.nodes):
-        least *= np.sqrt(exact.shape[-1]) / 2  # each small summand may round what is already there
+    options: dict[str, Any] = {"seed": seed, "coarse": coarse, "moving": not stepped}
+    least = _least(segment, exact, coarse) if rounding else np.zeros(2)
     for samples in (_SAMPLES, _TO_BE_SURE):
-        options: dict[str, Any] = {
-            "samples": samples, "seed": seed, "coarse": coarse, "moving": not stepped,
-        }  # fmt: skip
-        found = floors(engine, given, {segment.edge}, **options)
+        found = floors(engine, given, {segment.edge}, samples=samples, **options)
         floor = found.by_edge[segment.edge]
-        if rounding:
-            last = np.maximum(least * floor.sizes, around_zero)
-            floor = replace(floor, rows=np.maximum(floor.rows, last))
+        last = np.maximum(least[0] * floor.sizes, least[1])
+        floor = replace(floor, rows=np.maximum(floor.rows, last))
         ratio = _ratio(floor.ratios(rows))
         if ratio <= LINE:
             break
     if stepped:
-        whole = float(np.sqrt(np.square(rows).sum() / np.square(floor.rows).sum()))
-        columns = _ratio(column_rms(off) / np.maximum(floor.columns, floor.columns.max() / _MANY))
         linear = all(is_product(node) or node.op_type == "Add" for node in rounding)
-        if not linear:
-            columns = 0.0  # where a function is flat, its result has hardly any noise
-        if whole <= (STEP_LINE if linear else 2 * STEP_LINE) and max(ratio, columns / 2) <= LINE:
-            return Local("quantization", whole)
-        worst = max(whole, ratio, columns)
-        where = ""
-        if columns == worst:
-            where = f" at [..., {int(np.argmax(column_rms(off) / floor.columns))}]"
-        told = f"it is off by {worst:.3g} times what rounding to integers must add{where}"
-        return Local("suspicious", worst, why=told)
+        return _stepwise(off, floor, linear)
     if ratio <= LINE:
         flipping = deciding and any(found.flips.values())
         return Local("quantization" if flipping else "rounding", ratio)
@@ -268,6 +251,38 @@ def _floats(
         if also <= LINE:
             return Local("quantization", also, why="decisions inside it fell otherwise")
     return Local("suspicious", ratio, why=f"it is off by {ratio:.3g} times what rounding explains")
+
+
+def _least(segment: Segment, exact: Array, coarse: Coarse) -> Array:
+    """What a row may be off by at least: relative to its size, and absolutely.
+
+    Few samples may miss the rounding of a row that one large element outweighs.
+    """
+    unit = max(coarse.unit, unit_of(exact.dtype))
+    relative = absolute = unit
+    if any(node.op_type in _SOFTMAX for node in segment.nodes):
+        relative *= np.sqrt(exact.shape[-1]) / 2  # each small summand may round what is there
+    if segment.nodes[-1].op_type not in _BOUNDED:
+        absolute = 0.0
+    return np.array([relative, absolute])
+
+
+def _stepwise(off: Array, floor: Floor, linear: bool) -> Local:
+    """A product whose factors are rounded to steps: as a whole, by rows, and by columns.
+
+    The columns of ``linear`` pieces alone are: where a function is flat, it has hardly any noise.
+    """
+    rows = row_rms(off)
+    whole = float(np.sqrt(np.square(rows).sum() / np.square(floor.rows).sum()))
+    each = column_rms(off) / np.maximum(floor.columns, floor.columns.max() / _MANY)
+    by_column = _ratio(each) if linear else 0.0
+    ratio = _ratio(floor.ratios(rows))
+    if whole <= (STEP_LINE if linear else 2 * STEP_LINE) and max(ratio, by_column / 2) <= LINE:
+        return Local("quantization", whole)
+    worst = max(whole, ratio, by_column)
+    where = f" at [..., {int(np.argmax(each))}]" if by_column == worst else ""
+    told = f"it is off by {worst:.3g} times what rounding to integers must add{where}"
+    return Local("suspicious", worst, why=told)
 
 
 def _ratio(ratios: Array) -> float:
