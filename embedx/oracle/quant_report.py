@@ -74,8 +74,8 @@ def _cut(wanted: int, k: int, texts: int) -> list[str]:
     if k == wanted:
         return []
     return [
-        f"    (not of {wanted}: {texts} texts have {texts - 1} neighbours each, and all of them would "
-        "always stay)"
+        f"    (not of {wanted}: {texts} texts have {texts - 1} neighbours each, and all of them "
+        "would always stay)"
     ]
 
 
