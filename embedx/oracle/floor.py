@@ -21,6 +21,9 @@ _WIDE = 16
 _FILLS = 1e4, 1e8
 """Two numbers fill a mask if both are as large as the first, and one as large as the second."""
 
+_APART = 1e3
+"""How many times as large as another a filling number is."""
+
 _RAISE = 16.0
 """By which factor noise at decisions is raised until some flip."""
 
@@ -213,8 +216,9 @@ def difference(a: Array, b: Array) -> Array:
     if np.isfinite(off).all() and np.abs(off).max(initial=0) < _FILLS[1]:
         return off
     same = (x == y) | (np.isnan(x) & np.isnan(y))
-    sizes = np.abs(x), np.abs(y)
-    fills = (np.maximum(*sizes) >= _FILLS[1]) & (np.minimum(*sizes) >= _FILLS[0])
+    least, most = np.minimum(np.abs(x), np.abs(y)), np.maximum(np.abs(x), np.abs(y))
+    apart = (most >= _APART * least) | (least >= FILL)  # results are no thousand times too large
+    fills = (most >= _FILLS[1]) & (least >= _FILLS[0]) & apart
     same |= fills & (np.sign(x) == np.sign(y))
     return np.where(same, 0, np.where(np.isnan(off), np.inf, off))
 

@@ -56,6 +56,8 @@ def test_a_difference_knows_equal_infinities() -> None:
     inf, nan = np.inf, np.nan
     a, b = np.array([1, inf, nan, inf, nan]), np.array([2, inf, nan, 1, 1])
     assert difference(a, b).tolist() == [-1, 0, 0, inf, inf]
+    large, fills = np.array([1e24, -1e24, -3.4e38]), np.array([2e24, -1e24, -1e9])
+    assert difference(large, fills).tolist() == [-1e24, 0, 0]
     assert finite(np.array([1, inf, nan, -3e38])).tolist() == [1, 0, 0, 0]
 
 
