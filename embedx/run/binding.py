@@ -18,7 +18,8 @@ from embedx.ops import Op, resolve, widened
 
 Precision: TypeAlias = Literal["native", "exact", "float64"]
 """``native``: each operator in its own dtype. ``exact``: floats compute in float64 and round once
-at the operator's output. ``float64``: nothing is rounded."""
+at the operator's output; MatMul and Gemm round the sum itself, whatever order a machine adds in.
+``float64``: nothing is rounded."""
 
 
 @dataclass(frozen=True)
