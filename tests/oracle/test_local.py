@@ -140,6 +140,19 @@ def test_decisions_at_a_tie_may_fall_either_way_and_no_others() -> None:
     assert of(QUANTIZED, {"x": x}, wrong).verdict == "impossible"
 
 
+def test_some_integers_may_be_one_step_off_behind_a_function() -> None:
+    text = """g (float[M, N] x) => (uint8[M, N] q) <float s = {0.01}, uint8 z = {0}> {
+        p = Softmax(x)  q = QuantizeLinear(p, s, z) }"""
+    x = RANDOM.standard_normal((4, 25)).astype(np.float32)
+    q = exact(text, {"x": x})
+    table = q.copy()
+    table[:, :3] += 1
+    assert of(text, {"x": x}, table).verdict == "quantization"
+    assert of(text, {"x": x}, q + np.uint8(1)).verdict == "impossible"
+    table[0, 0] += 1
+    assert of(text, {"x": x}, table).verdict == "impossible"
+
+
 def test_saturated_integer_sums_are_impossible() -> None:
     text = "g (uint8[M, K] a, int8[K, N] b) => (int32[M, N] y) { y = MatMulInteger(a, b) }"
     a, b = np.full((1, 2), 255, np.uint8), np.full((2, 1), 127, np.int8)
