@@ -21,7 +21,7 @@ from embedx.kernels._registry import Constants, Prepared, fused, replaces
 from embedx.kernels.memory import fresh
 from embedx.kernels.quantization import to_narrow
 from embedx.kernels.storage import Storage, StoredMatrix, stored
-from embedx.model.graph import Array, Node, SparseTensor
+from embedx.model.graph import Array, Node, SparseTensor, full
 from embedx.ops import reserve
 
 _EXACT = 2**24
@@ -66,7 +66,7 @@ class IntegerMatrix:
 
 def centred(weight: Array | SparseTensor, zero_point: Array | None) -> Array:
     """An 8-bit matrix minus its zero point, one or one per column, in float32."""
-    whole = weight.dense() if isinstance(weight, SparseTensor) else weight
+    whole = full(weight)
     values = whole.astype(np.float32)
     if zero_point is not None:
         values -= ops.integer.aligned(zero_point, whole, -1).astype(np.float32)

@@ -15,7 +15,7 @@ from embedx.kernels._blocks import over_products
 from embedx.kernels._registry import FUSED, Constants, Preparation, Prepared, replaces
 from embedx.kernels.products import multiplied
 from embedx.kernels.storage import Storage, StoredMatrix, stored
-from embedx.model.graph import FUSED_DOMAIN, Array, Node, SparseTensor
+from embedx.model.graph import FUSED_DOMAIN, Array, Node, SparseTensor, full
 from embedx.ops.recurrent import LSTM, Product, Recurrent, Weights, weights
 
 _FLOATS = ("float32", "float16", "bfloat16")
@@ -52,8 +52,7 @@ def _stack(value: Array | SparseTensor | None) -> Array | None:
     """W or R in float32, if that is how its operator multiplies with it."""
     if value is None or value.dtype.name not in _FLOATS:
         return None
-    whole = value.dense() if isinstance(value, SparseTensor) else value
-    return whole.astype(np.float32, copy=False)
+    return full(value).astype(np.float32, copy=False)
 
 
 def _product(matrix: StoredMatrix) -> Product:

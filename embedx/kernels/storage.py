@@ -17,7 +17,7 @@ import numpy as np
 from embedx.kernels.dense import Multiply, dense_product
 from embedx.kernels.estimates import Times, compact_times, csr_times, dense_times, gathered_times
 from embedx.kernels.sparse import compact_product, csr_product, gathered_product
-from embedx.model.graph import Array, SparseTensor
+from embedx.model.graph import Array, SparseTensor, full
 
 Storage: TypeAlias = Literal["auto", "dense", "sparse"]
 """``auto`` leaves zeros out where that is faster, ``sparse`` stores each number that is none."""
@@ -65,33 +65,29 @@ def stored(weight: Array | SparseTensor, storage: Storage) -> StoredMatrix:
         return _fastest(weight)
     if storage == "sparse":
         return StoredMatrix((inner, columns), "csr", "asked for", csr_product(weight))
-    return StoredMatrix((inner, columns), "dense", "asked for", dense_product(_full(weight)))
+    return StoredMatrix((inner, columns), "dense", "asked for", dense_product(full(weight)))
 
 
 def _fastest(weight: Array | SparseTensor) -> StoredMatrix:
     inner, columns = weight.shape
     if not inner * columns or _share_of_zeros(weight, _SAMPLE) < _WORTH_A_COUNT:
-        return StoredMatrix((inner, columns), "dense", "few zeros", dense_product(_full(weight)))
+        return StoredMatrix((inner, columns), "dense", "few zeros", dense_product(full(weight)))
     zeros = _share_of_zeros(weight, inner)
     if zeros < _SPARSER:
-        weight = _full(weight)
+        weight = full(weight)
     dense = dense_times(inner * columns)
     best = min(_forms(weight, zeros), key=lambda form: form.times[_USUAL])
     ratio = best.times / dense
     estimate = f"about {ratio[_USUAL]:.2f} of a dense product's time with {_USUAL} rows"
     if ratio[_USUAL] >= _MARGIN:
         why = f"{zeros:.1%} zeros, leaving them out would take {estimate}"
-        return StoredMatrix((inner, columns), "dense", why, dense_product(_full(weight)))
+        return StoredMatrix((inner, columns), "dense", why, dense_product(full(weight)))
     worth = ratio < _MARGIN
     form, multiply = best.name, best.product()
     if not worth[1:].all():
         form += f" {_told(worth)} rows, else dense"
         multiply = _by_rows(multiply, weight, worth)
     return StoredMatrix((inner, columns), form, f"{zeros:.1%} zeros, {estimate}", multiply)
-
-
-def _full(weight: Array | SparseTensor) -> Array:
-    return weight.dense() if isinstance(weight, SparseTensor) else weight
 
 
 def _share_of_zeros(weight: Array | SparseTensor, rows: int) -> float:
@@ -109,7 +105,7 @@ def _by_rows(form: Multiply, weight: Array | SparseTensor, worth: Array) -> Mult
     """The form where it is worth it, and the dense product with other numbers of rows."""
     last = len(worth) - 1
     most = int(np.flatnonzero(~worth)[-1]) if worth[last] else np.inf
-    dense = dense_product(_full(weight), most)
+    dense = dense_product(full(weight), most)
 
     def multiply(rows: Array, out: Array) -> None:
         (form if worth[min(len(rows), last)] else dense)(rows, out)

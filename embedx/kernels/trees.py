@@ -14,7 +14,7 @@ import numpy as np
 from embedx import ops
 from embedx.kernels._registry import Constants, Preparation, Prepared, replaces
 from embedx.kernels.storage import Storage
-from embedx.model.graph import Array, Node, SparseTensor
+from embedx.model.graph import Array, Node, full
 from embedx.ops.trees import predictor
 from embedx.ops.trees_legacy import Nodes, Votes, classifier, numbers, regressor
 
@@ -26,10 +26,7 @@ def _once(build: Callable[[Given], Callable[[Array], Any]]) -> Preparation:
     """A preparation that calls ``build`` with the attributes for a function of X."""
 
     def prepare(node: Node, constants: Constants, storage: Storage) -> Prepared | None:
-        given = {
-            name: value.dense() if isinstance(value, SparseTensor) else value
-            for name, value in node.attributes.items()
-        }
+        given = {name: full(value) for name, value in node.attributes.items()}
         try:
             predict = build(given)
         except (ValueError, IndexError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ FUSED_DOMAIN = "embedx"
 """The domain of fused nodes that no operator of ONNX or com.microsoft describes."""
 
 Array: TypeAlias = NDArray[Any]
+_T = TypeVar("_T")
 Dim: TypeAlias = int | str | None
 """A size, the name of a size that the feeds decide, or nothing known."""
 
@@ -99,6 +100,11 @@ class SparseTensor:
         full = np.zeros(self.shape, self.values.dtype)
         full.reshape(-1)[self.places] = self.values
         return full
+
+
+def full(value: SparseTensor | _T) -> Array | _T:
+    """A sparse tensor with its zeros; anything else as it is."""
+    return value.dense() if isinstance(value, SparseTensor) else value
 
 
 @dataclass(frozen=True)

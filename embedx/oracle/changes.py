@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from embedx.model.graph import Array, Graph, Node, SparseTensor, reads
+from embedx.model.graph import Array, Graph, Node, full, reads
 from embedx.ops import dtype_of, is_floating
 from embedx.oracle.matching import difference_told
 from embedx.rewrite.normal import drop_dead, renamed, sort_nodes, unused_suffix
@@ -114,9 +114,7 @@ def put_back(ours: Graph, theirs: Graph, some: Sequence[Change]) -> Graph:
         nodes.append(replace(node, inputs=tuple(inputs), attributes=values))
     initializers = {brought(k): v for k, v in ours.initializers.items()}
     for change in some:
-        a, b = (
-            _array(g.constants.get(n)) for g, n in ((ours, change.ours), (theirs, change.theirs))
-        )
+        a, b = (full(g.constants.get(n)) for g, n in ((ours, change.ours), (theirs, change.theirs)))
         if a is not None and b is not None:
             initializers[brought(change.ours)] = _in_precision_of(b, a)
     made = replace(
@@ -205,7 +203,7 @@ def _told(node: Node | None, edge: str) -> str:
 
 
 def _constants(ours: Graph, theirs: Graph, one: str, other: str) -> list[Change]:
-    a, b = (_array(g.constants.get(name)) for g, name in ((ours, one), (theirs, other)))
+    a, b = (full(g.constants.get(name)) for g, name in ((ours, one), (theirs, other)))
     if a is None or b is None:
         if one == other and a is b:
             return []
@@ -246,16 +244,12 @@ def _equal_graphs(one: Graph | None, other: Graph | None) -> bool:
     if one is None or other is None or str(one) != str(other):
         return False
     pairs: Mapping[str, Any] = other.initializers
-    values = ((_array(v), _array(pairs[k])) for k, v in one.initializers.items())
+    values = ((full(v), full(pairs[k])) for k, v in one.initializers.items())
     return all(a is not None and b is not None and np.array_equal(a, b) for a, b in values)
 
 
 def _name(node: Node) -> str:
     return node.name or node.outputs[0]
-
-
-def _array(value: Array | SparseTensor | None) -> Array | None:
-    return value.dense() if isinstance(value, SparseTensor) else value
 
 
 def _in_precision_of(b: Array, a: Array) -> Array:

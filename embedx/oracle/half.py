@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from embedx.model.graph import Array, Graph, Node, SparseTensor, reads
+from embedx.model.graph import Array, Graph, Node, SparseTensor, full, reads
 from embedx.rewrite.normal import constants_as_initializers, with_fed
 from embedx.run.binding import bind
 from embedx.run.engine import Engine
@@ -143,9 +143,9 @@ def _in_half(graph: Graph, blocked: set[str]) -> Graph:
     readers = graph.consumers()
     narrow: dict[str, Array | SparseTensor] = {}
     for name, value in graph.initializers.items():
-        dense = value.dense() if isinstance(value, SparseTensor) else value
+        whole = full(value)
         stays = all(_key(node) in blocked for node in readers.get(name, ()))
-        narrow[name] = value if dense.dtype != np.float32 or stays else in_half(dense)
+        narrow[name] = value if whole.dtype != np.float32 or stays else in_half(whole)
     return replace(graph, initializers=narrow)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from embedx.model.graph import Array, Graph, Node, SparseTensor, TensorType, Value, reads
+from embedx.model.graph import Array, Graph, Node, TensorType, Value, full, reads
 from embedx.ops import is_floating, resolve
 from embedx.oracle.floor import Floor, column_rms, difference, flipped_floors, floors, row_rms
 from embedx.oracle.noise import Noise, is_product, may_decide, of_products, rounds, unit_of
@@ -307,7 +307,7 @@ def _product(
     Numerical Algorithms, section 3.1); with rounding errors of random sign it is about sqrt(K)
     instead of K (Higham and Mary 2019, A new approach to probabilistic rounding error analysis).
     """
-    inputs = [given.get(name, _weight(graph, name)) for name in node.inputs]
+    inputs = [given.get(name, full(graph.initializers.get(name))) for name in node.inputs]
     with threads(1):
         size = of_products(node, inputs, np.abs)
     terms = _terms(node, inputs)
@@ -329,11 +329,6 @@ def _product(
             why=f"{where}; no order of {terms} summands costs more than {terms + 1}",
         )
     return Local("suspicious", ratio, why=f"{where}, for {terms} summands")
-
-
-def _weight(graph: Graph, name: str) -> Array | None:
-    value = graph.initializers.get(name)
-    return value.dense() if isinstance(value, SparseTensor) else value
 
 
 def _terms(node: Node, inputs: Sequence[Any]) -> int:

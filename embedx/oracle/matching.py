@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from embedx.model.graph import Array, Graph, Node, SparseTensor
+from embedx.model.graph import Array, Graph, Node, full
 from embedx.observe.sites import find_sites
 from embedx.ops import is_floating
 from embedx.oracle.floor import difference
@@ -211,7 +211,7 @@ def _constants(node: Node, other: Node, reference: Graph, candidate: Graph, of_f
             return ""
         return f"it has {len(other.inputs)} inputs instead of {len(node.inputs)}"
     for name, its in zip(node.inputs, other.inputs, strict=True):
-        a, b = (_array(g.constants.get(n)) for g, n in ((reference, name), (candidate, its)))
+        a, b = (full(g.constants.get(n)) for g, n in ((reference, name), (candidate, its)))
         if a is None or b is None:
             continue
         if of_floats and (a.shape != b.shape or not is_floating(a.dtype)):
@@ -220,10 +220,6 @@ def _constants(node: Node, other: Node, reference: Graph, candidate: Graph, of_f
         if told:
             return f"its constant {its!r} {told}"
     return ""
-
-
-def _array(value: Array | SparseTensor | None) -> Array | None:
-    return value.dense() if isinstance(value, SparseTensor) else value
 
 
 def difference_told(a: Array, b: Array) -> str:

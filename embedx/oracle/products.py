@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from embedx.model.graph import Array, Graph, Node, SparseTensor
+from embedx.model.graph import Array, Graph, Node, full
 from embedx.rewrite.normal import constants_as_initializers, with_fed
 from embedx.run.binding import bind
 from embedx.run.fold import fold_constants
@@ -183,7 +183,7 @@ class Products:
         self.graph = constants_as_initializers(with_fed(graph, set()))
         folded = fold_constants(self.graph, "exact")
         self.constants: dict[str, Array] = {
-            name: value.dense() if isinstance(value, SparseTensor) else value
+            name: full(value)
             for name, value in (*folded.constants.items(), *self.graph.constants.items())
         }
         """The values of all edges that depend on no feed."""

@@ -12,7 +12,16 @@ import numpy as np
 
 from embedx.kernels import EXACT, FUSED, REPLACING, Kernel, Prepared, Storage
 from embedx.model.external_data import let_go
-from embedx.model.graph import FUSED_DOMAIN, Array, Graph, Node, SparseTensor, captures, reads
+from embedx.model.graph import (
+    FUSED_DOMAIN,
+    Array,
+    Graph,
+    Node,
+    SparseTensor,
+    captures,
+    full,
+    reads,
+)
 from embedx.ops import resolve
 from embedx.run.binding import Precision, bind
 from embedx.run.execute import execute
@@ -104,8 +113,8 @@ def _template(graph: Graph, packed: Counter[str], slots: _Slots) -> tuple[Array 
     needed = Counter(name for node in graph.nodes for name in reads(node)) - packed
     needed.update(v.name for v in (*graph.inputs, *graph.outputs))
     names = [name for name in graph.initializers if needed[name]]
-    dense = (_dense(graph.initializers[name]) for name in names)
-    values = dict(zip(slots.of(names), dense, strict=True))
+    constants = (full(graph.initializers[name]) for name in names)
+    values = dict(zip(slots.of(names), constants, strict=True))
     return tuple(values.get(i) for i in range(len(slots)))
 
 
@@ -156,7 +165,3 @@ class _Literal:
 
     def __call__(self, *inputs: Any) -> tuple[Any, ...]:
         return tuple(execute(self._plan, inputs))
-
-
-def _dense(value: Array | SparseTensor) -> Array:
-    return value.dense() if isinstance(value, SparseTensor) else value
