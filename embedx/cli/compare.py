@@ -12,9 +12,8 @@ from embedx.cli.arguments import MODEL, add_inputs, command, count
 from embedx.cli.output import Ended, print_json, say
 from embedx.cli.texts import texts_in
 from embedx.errors import ConfigError
+from embedx.oracle.verdicts import VERDICTS
 from embedx.output_file import check_writable, writing
-
-_VERDICTS = ("identical", "rounding", "quantization", "suspicious", "impossible")
 
 
 def add_to(commands: Any) -> None:
@@ -55,10 +54,10 @@ def add_to(commands: Any) -> None:
     compare.add_argument("--atol", type=float, help="an absolute one")
     line = compare.add_mutually_exclusive_group()
     line.add_argument(
-        "--allow", choices=_VERDICTS, default="quantization",
+        "--allow", choices=VERDICTS, default="quantization",
         help="the worst verdict that passes (default: quantization)",
     )  # fmt: skip
-    line.add_argument("--fail-on", choices=_VERDICTS[1:], help="the best verdict that fails")
+    line.add_argument("--fail-on", choices=VERDICTS[1:], help="the best verdict that fails")
     for name, what in (
         ("--html", "write a page with the growth of the error, and the culprit"),
         ("--model-explorer", "write node data for Google's Model Explorer"),
@@ -97,7 +96,7 @@ def _compare(options: argparse.Namespace) -> None:
             written[path] = makes
     allow = options.allow
     if options.fail_on is not None:
-        allow = _VERDICTS[_VERDICTS.index(options.fail_on) - 1]
+        allow = VERDICTS[VERDICTS.index(options.fail_on) - 1]
     several = [
         compare(
             options.model, options.candidate, with_=engine, inputs=options.inputs,

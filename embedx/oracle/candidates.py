@@ -143,7 +143,7 @@ class _Peer(Candidate):
     def __init__(self, name: str, graph: Graph, job: Mapping[str, Any], folder: Path) -> None:
         super().__init__(name, graph)
         self._engine = name.partition(":")[0]
-        self._runs_in, self._job, self._folder = name.partition(":")[0], job, folder
+        self._job, self._folder = job, folder
         self._opened: dict[tuple[str, ...], Runtime] = {}
 
     def values(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from embedx.model.graph import Array, Graph, Node, TensorType, Value, full, reads
+from embedx.model.graph import Array, Graph, Node, TensorType, Type, Value, full, reads
 from embedx.ops import is_floating, resolve
 from embedx.oracle.floor import Floor, column_rms, difference, flipped_floors, floors, row_rms
 from embedx.oracle.noise import Noise, is_product, may_decide, of_products, rounds, unit_of
@@ -69,30 +69,23 @@ class Local:
 def segments(graph: Graph, watched: Collection[str]) -> Iterator[Segment]:
     """The segment of each watched edge that a node makes, in the graph's order."""
     producers = graph.producers()
-    inputs = {v.name for v in graph.inputs}
-    for node in graph.nodes:
-        for edge in node.outputs:
-            if edge in watched:
-                yield _segment(edge, producers, {*watched, *inputs} - {edge})
-
-
-def _segment(edge: str, producers: Mapping[str, Node], known: Collection[str]) -> Segment:
-    nodes: dict[int, Node] = {}
-    given: dict[str, None] = {}
-    waiting = [producers[edge]]
-    while waiting:
-        node = waiting.pop()
-        if id(node) in nodes:
-            continue
-        nodes[id(node)] = node
-        for name in reads(node):
-            if name in known:
-                given[name] = None
-            elif name in producers:
-                waiting.append(producers[name])
-    order = {id(node): place for place, node in enumerate(producers.values())}
-    inner = sorted(nodes.values(), key=lambda node: order[id(node)])
-    return Segment(edge, tuple(inner), tuple(given))
+    places = {id(node): place for place, node in enumerate(graph.nodes)}
+    known = {*watched, *(v.name for v in graph.inputs)}
+    for first in graph.nodes:
+        for edge in first.outputs:
+            if edge not in watched:
+                continue
+            nodes, given, waiting = {id(first): first}, dict[str, None](), [first]
+            while waiting:
+                for name in reads(waiting.pop()):
+                    node = producers.get(name)
+                    if name in known and name != edge:
+                        given[name] = None
+                    elif node is not None and id(node) not in nodes:
+                        nodes[id(node)] = node
+                        waiting.append(node)
+            inner = sorted(nodes.values(), key=lambda node: places[id(node)])
+            yield Segment(edge, tuple(inner), tuple(given))
 
 
 def judged(
@@ -114,7 +107,7 @@ def judged(
         return None
     if not all(resolve(n.op_type, n.opset, n.domain).pure for n in segment.nodes):
         return None
-    alone = _alone(graph, segment, given)
+    alone = as_graph(graph, segment, [_declared(n, given[n]) for n in segment.inputs])
     engine = Engine(alone, precision="exact", max_bytes=_room(given))
     (exact,) = engine.run(given)
     if not isinstance(exact, np.ndarray):
@@ -147,20 +140,22 @@ def _coarser(coarse: Coarse, value: Array, exact: Array) -> Coarse:
     return replace(coarse, unit=max(coarse.unit, unit_of(value.dtype)))
 
 
-def _alone(graph: Graph, segment: Segment, given: Mapping[str, Any]) -> Graph:
-    """The segment as a graph of its own."""
-    inputs = tuple(
-        Value(name, TensorType(given[name].dtype, (None,) * given[name].ndim))
-        for name in segment.inputs
-    )
+def _declared(name: str, value: Array) -> Value:
+    return Value(name, TensorType(value.dtype, (None,) * value.ndim))
+
+
+def as_graph(graph: Graph, segment: Segment, inputs: Sequence[Value], kind: Type = None) -> Graph:
+    """The segment as a graph of its own, with these inputs, and an output of this type."""
+    given = {v.name for v in inputs}
     # Of a node with several results one may be given, and another wanted.
     nodes = (
         replace(node, outputs=tuple(f"{n} again" if n in given else n for n in node.outputs))
         for node in segment.nodes
     )
     alone = replace(
-        graph, inputs=inputs, outputs=(Value(segment.edge),), nodes=tuple(nodes), values={},
-        initializers={k: v for k, v in graph.constants.items() if k not in given}, files=(),
+        graph, inputs=tuple(inputs), outputs=(Value(segment.edge, kind),), nodes=tuple(nodes),
+        initializers={k: v for k, v in graph.initializers.items() if k not in given},
+        values={}, files=(),
     )  # fmt: skip
     return drop_dead(alone)
 

@@ -20,7 +20,7 @@ from embedx.model.graph import Array, Graph, Node, reads
 from embedx.ops import dtype_of, is_floating, resolve
 from embedx.oracle.steps import SAME, Coarse, Steps, variances
 from embedx.run.binding import bind
-from embedx.run.execute import Compute
+from embedx.run.execute import Compute, computed
 from embedx.run.step import Step
 
 SUMMED = 4
@@ -119,7 +119,8 @@ def _is_float(dtype: np.dtype[Any] | None) -> bool:
 
 def _spread(graph: Graph, found: set[str], tables: set[str], codes: set[str]) -> None:
     """Add to ``found`` what is made of it, of floats in ``tables``, and of integer ``codes``."""
-    for name, value in graph.constants.items():
+    constants = graph.constants
+    for name, value in constants.items():
         if len(value.shape) > 1:
             (tables if _is_float(value.dtype) else codes).add(name)
     for node in graph.nodes:
@@ -127,11 +128,12 @@ def _spread(graph: Graph, found: set[str], tables: set[str], codes: set[str]) ->
         made = {name for name in node.outputs if name}
         if node.op_type in _SIZES:
             continue
-        if node.op_type == "Gather" and node.inputs[0] in codes:
+        first = node.inputs[0] if node.inputs else ""
+        if node.op_type == "Gather" and first in codes:
             codes.update(made)
-        elif node.op_type == "DequantizeLinear" and node.inputs[0] in graph.constants:
+        elif node.op_type == "DequantizeLinear" and first in constants:
             tables.update(made)
-        elif node.op_type in _READS_CODES and node.inputs[0] in codes - graph.constants.keys():
+        elif node.op_type in _READS_CODES and first in codes and first not in constants:
             found.update(made)
         elif node.subgraphs:
             given = not found.isdisjoint(node.inputs)
@@ -190,7 +192,7 @@ class Noise:
             return compute()
         if node.op_type in _SUMS and data:
             given: Sequence[Any] = [self.moved(x, SUMMED * self._summing(x)) for x in inputs]
-            outputs = _called(step, given)
+            outputs = computed(step, given)
         else:
             given, outputs = inputs, compute()
         sizes = [summed(node, given)] if data and node.op_type in _BILINEAR else []
@@ -201,11 +203,11 @@ class Noise:
 
     def _decided(self, step: Step, inputs: Sequence[Any]) -> Sequence[Any]:
         if self.data.isdisjoint(step.node.outputs) and not any(map(_is_half, inputs)):
-            return _called(step, inputs)
+            return computed(step, inputs)
         units = [max(unit_of(x.dtype), self._unit) if _is_floats(x) else 0.0 for x in inputs]
         share = [min(self._flipping * u, _LEAST_SURE) for u in units]
         moved = [self.moved(x, r) for x, r in zip(inputs, share, strict=True)]
-        outputs = _called(step, moved)
+        outputs = computed(step, moved)
         if step.node.op_type in _REQUANTIZING:
             return [self._stepped(y) for y in outputs]
         return outputs
@@ -217,7 +219,7 @@ class Noise:
         node, places = step.node, (1, 0) if steps.looks_up else (0, 1)
         of_a, of_b = variances(steps, *(inputs[place] for place in places))
         if of_a is not None and node.op_type not in _BILINEAR:  # its weights are rounded already
-            return _called(step, [self._added(inputs[0], np.sqrt(of_a)), *inputs[1:]])
+            return computed(step, [self._added(inputs[0], np.sqrt(of_a)), *inputs[1:]])
         (y,) = compute()
         if of_a is None:
             variance = np.broadcast_to(np.max(of_b, initial=0.0), y.shape)
@@ -318,13 +320,6 @@ def _is_floats(x: Any) -> bool:
 
 def _is_half(x: Any) -> bool:
     return _is_floats(x) and bool(x.dtype.itemsize == 2)
-
-
-def _called(step: Step, inputs: Sequence[Any]) -> Sequence[Any]:
-    result = step.call(*inputs)
-    if result is NotImplemented and step.literal is not None:
-        result = step.literal(*inputs)
-    return result if isinstance(result, tuple) else (result,)
 
 
 def is_product(node: Node) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +46,11 @@ class Opened:
 
         Without ``inner`` they are outputs at least.
         """
-        return _pairs(self, inner)
+        return self._inner_pairs if inner else _pairs(self, inner)
+
+    @functools.cached_property
+    def _inner_pairs(self) -> dict[str, str]:
+        return _pairs(self, inner=True)  # of two files it takes a run of each
 
 
 @contextmanager

@@ -9,11 +9,11 @@ import numpy as np
 
 from embedx.model.graph import Array, Graph, Node, TensorType, Value
 from embedx.ops import code_of, is_floating
-from embedx.oracle.local import segments
+from embedx.oracle.local import as_graph, segments
 from embedx.oracle.matching import named_alike
 from embedx.oracle.opened import Opened
 from embedx.rewrite.element_types import DType, element_types
-from embedx.rewrite.normal import drop_dead, renamed, unused_suffix
+from embedx.rewrite.normal import renamed, unused_suffix
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,18 +35,11 @@ def cut(graph: Graph, edge: str, given: Mapping[str, Array], dtype: DType | None
     """
     piece = next(s for s in segments(graph, {edge, *given}) if s.edge == edge)
     declared = {v.name: v for v in graph.inputs}
-    inputs = tuple(
+    inputs = [
         declared.get(name) or Value(name, TensorType(value.dtype, value.shape))
         for name, value in given.items()
-    )
-    initializers = {name: v for name, v in graph.initializers.items() if name not in given}
-    output = Value(edge, None if dtype is None else TensorType(dtype))
-    return drop_dead(
-        replace(
-            graph, inputs=inputs, outputs=(output,), nodes=piece.nodes, values={}, files=(),
-            initializers=initializers,
-        )
-    )  # fmt: skip
+    ]
+    return as_graph(graph, piece, inputs, None if dtype is None else TensorType(dtype))
 
 
 def smallest(it: Opened, edge: str, run: int, shows: Callable[[Piece], bool]) -> Piece | None:

@@ -7,7 +7,6 @@ the ``level``, and the names that are ``disabled``.
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from typing import NamedTuple
 
 from embedx.errors import ConfigError
 from embedx.peers import side
+from embedx.peers.process import finding_embedx
 
 _RULES = (
     "CastChainElimination CastElimination ClipQuantRewrite ConvAddFusion ConvBNFusion "
@@ -46,11 +46,9 @@ def optimizers_of(model: Path, level: str, disabled: Sequence[str] = ()) -> Opti
     Raises ConfigError if onnxruntime cannot run the model.
     """
     job = json.dumps({"model": str(model), "level": level, "disabled": list(disabled)})
-    root = str(Path(__file__).parents[2])
-    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     done = subprocess.run(
         [sys.executable, "-m", "embedx.peers.optimizers", job],
-        capture_output=True, text=True, errors="replace", env={**os.environ, "PYTHONPATH": path},
+        capture_output=True, text=True, errors="replace", env=finding_embedx(),
     )  # fmt: skip
     if done.returncode:
         told = "".join(done.stderr.strip().splitlines()[-1:])

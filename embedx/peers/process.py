@@ -29,6 +29,12 @@ class Times(NamedTuple):
     cpu: float
 
 
+def finding_embedx() -> dict[str, str]:
+    """The environment of a process that imports embedx from where this one did."""
+    paths = (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
 class _Process:
     """A runtime with an open model, in a process of its own, that is asked and answers by lines.
 
@@ -37,11 +43,9 @@ class _Process:
 
     def __init__(self, name: str, job: Mapping[str, Any], *program: str) -> None:
         self._what = f"{name} cannot run {job['model']}"
-        root = str(Path(__file__).parents[2])
         threads = str(job["threads"])
         environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))),
+            **finding_embedx(),
             "RAYON_NUM_THREADS": threads,  # the tokenizers' threads
             "HF_HUB_OFFLINE": "1",
         }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -90,7 +91,7 @@ def _results(
     elif step.overwrites and observe is None:
         options = spare(step, arguments)
     if observe is None:
-        results = _computed(step, arguments, options)
+        results = computed(step, arguments, options)
     else:
         results = observe(step, arguments, partial(_wanted, step, arguments, options))
     if len(results) < len(step.outputs):
@@ -98,7 +99,10 @@ def _results(
     return results
 
 
-def _computed(step: Step, arguments: list[Any], options: dict[str, Any]) -> Sequence[Any]:
+def computed(
+    step: Step, arguments: Sequence[Any], options: Mapping[str, Any] = MappingProxyType({})
+) -> Sequence[Any]:
+    """A step's results for its arguments, whatever it is that computes them."""
     result = step.call(*arguments, **options)
     if result is NotImplemented and step.literal is not None:
         result = step.literal(*arguments)
@@ -116,7 +120,7 @@ def _kept(step: Step, results: Sequence[Any], values: list[Any]) -> int:
 
 
 def _wanted(step: Step, arguments: list[Any], options: dict[str, Any]) -> Sequence[Any]:
-    return _computed(step, arguments, options)[: len(step.outputs)]
+    return computed(step, arguments, options)[: len(step.outputs)]
 
 
 def _bodies(
